@@ -1,0 +1,234 @@
+"""Responsibilities and the local costs (eq. 5, 6, 11; App. C.2, C.3).
+
+The expectation of eq. 6 needs, for every point and component,
+
+  quad_k = sum_d (a/b)_kd ((mu_phi,d - m_kd)^2 + sigma2_d).
+
+It is multiplied out into matrix products, so that no array of size
+points x K x D exists, with the origin moved to the mixture's mean first: the
+products then cancel only in so far as components lie far from each other,
+not far from zero. Where a value in nats is reported (`kl_z`), the component
+with the largest weight is taken by direct differences instead, and the matrix
+products serve the others relative to it.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from fmvae.prior import dirichlet
+from fmvae.prior.normal_gamma import _LOG_2PI, expected_log_alpha
+from fmvae.prior.state import (
+  MeanParams,
+  PriorState,
+  check_encodings,
+  check_indices,
+  split,
+)
+
+
+def matmul(x: Array, y: Array) -> Array:
+  """Matrix product in full float32; TF32 or bfloat16 would lose eq. 6."""
+  return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
+
+
+def centre(f: MeanParams) -> Array:
+  """The mixture's mean `[D]`, an origin for sums; no gradient flows to it."""
+  return lax.stop_gradient(jnp.sum(f.c[:, None] * f.m, 0) / jnp.sum(f.c))
+
+
+def _log_normalisers(f: MeanParams) -> Array:
+  """1/2 sum_d (psi(a) - log b - 1/s), the part of eq. 6 without z, `[K]`."""
+  return 0.5 * jnp.sum(expected_log_alpha(f.a, f.b) - 1 / f.s, -1)
+
+
+def _expected_log_normals(f: MeanParams, loc: Array, variance: Array) -> Array:
+  """Eq. 6 without its -D/2 log 2 pi, `[..., K]`."""
+  precision = f.a / f.b
+  origin = centre(f)
+  x, m = loc - origin, f.m - origin
+  quad = (
+    matmul(x**2 + variance, precision.T)
+    - 2 * matmul(x, (precision * m).T)
+    + jnp.sum(precision * m**2, -1)
+  )
+  return _log_normalisers(f) - 0.5 * quad
+
+
+def _factor_logits(f: MeanParams, loc: Array, log_var: Array) -> Array:
+  """Log of eq. 5 before normalising for one factor, `[..., K]`."""
+  expected = _expected_log_normals(f, loc, jnp.exp(log_var))
+  constant = 0.5 * _LOG_2PI * loc.shape[-1]
+  return expected - constant + dirichlet.expected_log_weights(f.c)
+
+
+def component_logits(
+  state: PriorState, loc: Array, log_var: Array
+) -> tuple[Array, ...]:
+  """Log of eq. 5 before normalising, for every factor.
+
+  Args:
+    state: the prior.
+    loc: encoder means `[..., L]`.
+    log_var: encoder log variances `[..., L]`.
+
+  Returns:
+    `[..., K_i]` for each factor i.
+
+  Raises:
+    ValueError: `loc` or `log_var` not `[..., L]`.
+  """
+  check_encodings(sum(state.dims), loc, log_var)
+  parts = zip(
+    state.factors, split(state, loc), split(state, log_var), strict=True
+  )
+  return tuple(_factor_logits(f, mu, lv) for f, mu, lv in parts)
+
+
+def responsibilities(
+  state: PriorState, loc: Array, log_var: Array, labels: Array | None = None
+) -> tuple[Array, ...]:
+  """The optimal q(r_i) in closed form, eq. 5, clamped where labelled.
+
+  Args:
+    state: the prior.
+    loc: encoder means `[..., L]`.
+    log_var: encoder log variances `[..., L]`.
+    labels: int `[..., I]`, a component below K_i or -1 where missing. A known
+      label makes gamma one-hot (Sec. 2.5).
+
+  Returns:
+    gamma_i `[..., K_i]` for each factor i, summing to one.
+
+  Raises:
+    ValueError: an argument of the wrong shape or type.
+  """
+  gammas = tuple(
+    jax.nn.softmax(logits) for logits in component_logits(state, loc, log_var)
+  )
+  if labels is None:
+    return gammas
+  check_indices("labels", labels, len(gammas), loc.shape[:-1])
+  return tuple(
+    jnp.where(
+      labels[..., i, None] >= 0,
+      jax.nn.one_hot(labels[..., i], gamma.shape[-1], dtype=gamma.dtype),
+      gamma,
+    )
+    for i, gamma in enumerate(gammas)
+  )
+
+
+def _factor_kl_z(
+  f: MeanParams, loc: Array, log_var: Array, gamma: Array
+) -> Array:
+  variance = jnp.exp(log_var)
+  top = jnp.argmax(gamma, -1)
+  deviation = loc - f.m[top]
+  best = _log_normalisers(f)[top] - 0.5 * jnp.sum(
+    (f.a / f.b)[top] * (deviation**2 + variance), -1
+  )
+  each = _expected_log_normals(f, loc, variance)
+  others = each - jnp.take_along_axis(each, top[..., None], -1)
+  expected = best + jnp.sum(gamma * others, -1)
+  return -0.5 * jnp.sum(log_var + 1, -1) - expected
+
+
+def kl_z(
+  state: PriorState, loc: Array, log_var: Array, resp: tuple[Array, ...]
+) -> Array:
+  """KL[z_i] of line 4b, expected under q(r) and q(mu, alpha) (App. C.2).
+
+  Args:
+    state: the prior.
+    loc: encoder means `[..., L]`.
+    log_var: encoder log variances `[..., L]`.
+    resp: gamma_i `[..., K_i]` for each factor, as `responsibilities` gives.
+
+  Returns:
+    `[..., I]` in nats.
+
+  Raises:
+    ValueError: an argument of the wrong shape.
+  """
+  check_encodings(sum(state.dims), loc, log_var)
+  _check_resp(state, resp)
+  parts = zip(
+    state.factors, split(state, loc), split(state, log_var), resp, strict=True
+  )
+  return jnp.stack([_factor_kl_z(*part) for part in parts], -1)
+
+
+def kl_r(state: PriorState, resp: tuple[Array, ...]) -> Array:
+  """KL[r_i] of line 4c, expected under q(pi) (App. C.3).
+
+  A weight of zero costs nothing and has a gradient of zero there.
+
+  Args:
+    state: the prior.
+    resp: gamma_i `[..., K_i]` for each factor.
+
+  Returns:
+    `[..., I]` in nats.
+
+  Raises:
+    ValueError: `resp` does not fit the factors.
+  """
+  _check_resp(state, resp)
+  costs = []
+  for f, gamma in zip(state.factors, resp, strict=True):
+    log_gamma = jnp.log(jnp.where(gamma > 0, gamma, 1))
+    weights = dirichlet.expected_log_weights(f.c)
+    costs.append(
+      jnp.sum(jnp.where(gamma > 0, gamma * (log_gamma - weights), 0), -1)
+    )
+  return jnp.stack(costs, -1)
+
+
+def codes(state: PriorState, loc: Array, log_var: Array) -> Array:
+  """The product-quantisation code (k_1, .., k_I) of each point (Sec. 2.1).
+
+  Returns:
+    int `[..., I]`, the most responsible component of each factor.
+  """
+  logits = component_logits(state, loc, log_var)
+  return jnp.stack([jnp.argmax(x, -1) for x in logits], -1)
+
+
+def label_log_prob(
+  state: PriorState, loc: Array, log_var: Array, labels: Array
+) -> Array:
+  """log g_i at the label, the cross entropy of eq. 8 (Sec. 2.5).
+
+  g is the softmax of eq. 5, never clamped.
+
+  Args:
+    state: the prior.
+    loc: encoder means `[..., L]`.
+    log_var: encoder log variances `[..., L]`.
+    labels: int `[..., I]`, -1 where missing.
+
+  Returns:
+    `[..., I]` in nats, 0 where the label is missing.
+
+  Raises:
+    ValueError: an argument of the wrong shape or type.
+  """
+  logits = component_logits(state, loc, log_var)
+  check_indices("labels", labels, len(logits), loc.shape[:-1])
+  out = []
+  for i, x in enumerate(logits):
+    label = labels[..., i]
+    log_g = jnp.take_along_axis(
+      jax.nn.log_softmax(x), jnp.maximum(label, 0)[..., None], -1
+    )[..., 0]
+    out.append(jnp.where(label >= 0, log_g, 0))
+  return jnp.stack(out, -1)
+
+
+def _check_resp(state: PriorState, resp: tuple[Array, ...]) -> None:
+  received = tuple(gamma.shape[-1] for gamma in resp)
+  if received != state.components:
+    raise ValueError(
+      f"resp must hold [..., K] for K = {state.components}, got {received}"
+    )

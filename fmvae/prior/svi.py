@@ -1,0 +1,181 @@
+"""Stochastic variational inference of the prior (Sec. 2.4.3, App. D).
+
+Eq. 13 gives the batch optimum lambda* from three sums over the points,
+n = sum gamma, sum gamma mu_phi and sum gamma (mu_phi^2 + sigma2_phi); eq. 14
+mixes it with the current lambda. The same distribution in mean parameters,
+with w = N / |B|, weighted mean x = sum gamma mu_phi / n and scatter
+V = sum gamma ((mu_phi - x)^2 + sigma2_phi), is
+
+  a* = a0 + w n / 2              s* = s0 + w n
+  m* = (s0 m0 + w n x) / s*      c* = c0 + w n
+  b* = b0 + (w V + (s0 w n / s*) (x - m0)^2) / 2.
+
+Nothing cancels here but V. Each point's largest responsibility, which is the
+only one where components lie far apart, therefore enters the sums by its
+direct difference from that component's mean; the rest of the responsibilities
+enters by matrix products around the mixture's mean.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from fmvae.prior import normal_gamma
+from fmvae.prior.normal_gamma import NormalGamma
+from fmvae.prior.responsibilities import centre, matmul, responsibilities
+from fmvae.prior.state import Hyperprior, MeanParams, PriorState, split
+
+
+def _moments_about_means(
+  f: MeanParams, loc: Array, variance: Array, gamma: Array
+) -> tuple[Array, Array, Array]:
+  """Sums over points of gamma (1, e, e^2 + sigma2) with e = mu_phi - m_k.
+
+  Args:
+    f: the factor; its means are the origins.
+    loc: `[B, D]`.
+    variance: `[B, D]`.
+    gamma: `[B, K]`.
+
+  Returns:
+    The sums `[K]`, `[K, D]`, `[K, D]`.
+  """
+  top = jnp.argmax(gamma, -1)
+  is_top = jax.nn.one_hot(top, gamma.shape[-1], dtype=bool)
+  largest = jnp.where(is_top, gamma, 0)
+  rest = jnp.where(is_top, 0, gamma)
+  direct = loc - f.m[top]
+  origin = centre(f)
+  x, m = loc - origin, f.m - origin
+  largest_sums = matmul(
+    largest.T, jnp.concatenate([direct, direct**2 + variance], -1)
+  )
+  rest_sums = matmul(rest.T, jnp.concatenate([x, x**2 + variance], -1))
+  first, second = jnp.split(largest_sums, 2, -1)
+  rest_first, rest_second = jnp.split(rest_sums, 2, -1)
+  rest_count = jnp.sum(rest, 0)[:, None]
+  first += rest_first - rest_count * m
+  second += rest_second - m * (2 * rest_first - rest_count * m)
+  return jnp.sum(gamma, 0), first, second
+
+
+def _update_factor(
+  f: MeanParams,
+  h: Hyperprior,
+  sums: tuple[Array, Array, Array],
+  weight: Array,
+  rho: Array | float,
+) -> MeanParams:
+  """Eq. 13 and 14 for one factor from the sums over the global batch."""
+  count, first, second = sums
+  safe = jnp.maximum(count, jnp.finfo(count.dtype).tiny)[:, None]
+  offset = first / safe  # x - m
+  scatter = jnp.maximum(second - first * offset, 0)  # V
+  n = weight * count[:, None]
+  s = h.s0 + n
+  from_m0 = f.m + offset - h.m0  # x - m0
+  target = NormalGamma(
+    m=f.m,  # not read by blend
+    s=s,
+    a=jnp.broadcast_to(h.a0 + 0.5 * n, s.shape),
+    b=h.b0 + 0.5 * (weight * scatter + h.s0 * n / s * from_m0**2),
+  )
+  shift = (h.s0 * (h.m0 - f.m) + n * offset) / s  # m* - m
+  new = normal_gamma.blend(f.normal_gamma, shift, target, rho)
+  c = (1 - rho) * f.c + rho * (h.c0 + weight * count)
+  return MeanParams(*new, c=c)
+
+
+def svi_update(
+  state: PriorState,
+  loc: Array,
+  log_var: Array,
+  *,
+  num_data: float,
+  step_size: Array | float,
+  labels: Array | None = None,
+  axis_name: str | None = None,
+) -> PriorState:
+  """One natural-gradient step on lambda and c, eq. 13-14.
+
+  Responsibilities are recomputed from `loc` and `log_var` (step 3 of Sec.
+  2.4), clamped where `labels` says so.
+
+  Args:
+    state: the prior.
+    loc: encoder means `[..., L]`, this device's part of the batch.
+    log_var: encoder log variances `[..., L]`.
+    num_data: N, the size of the training set.
+    step_size: rho in [0, 1]; one goes to the optimum of this batch.
+    labels: int `[..., I]`, -1 where missing.
+    axis_name: a mapped axis over which the batch is split evenly. The sums
+      run over the global batch, so that the result does not depend on how it
+      was split.
+
+  Returns:
+    The new state.
+
+  Raises:
+    ValueError: an argument of the wrong shape or type, N not positive.
+  """
+  if isinstance(num_data, int | float) and not num_data > 0:
+    raise ValueError(f"num_data must be positive, got {num_data}")
+  gammas = responsibilities(state, loc, log_var, labels)
+  mus, log_vars = split(state, loc), split(state, log_var)
+  sums = tuple(
+    _moments_about_means(
+      f,
+      mu.reshape(-1, mu.shape[-1]),
+      jnp.exp(lv).reshape(-1, lv.shape[-1]),
+      gamma.reshape(-1, gamma.shape[-1]),
+    )
+    for f, mu, lv, gamma in zip(
+      state.factors, mus, log_vars, gammas, strict=True
+    )
+  )
+  batch = jnp.asarray(loc.size // loc.shape[-1], loc.dtype)
+  if axis_name is not None:
+    sums, batch = lax.psum((sums, batch), axis_name)
+  weight = num_data / batch
+  return PriorState(
+    factors=tuple(
+      _update_factor(f, state.hyperprior, s, weight, step_size)
+      for f, s in zip(state.factors, sums, strict=True)
+    ),
+    hyperprior=state.hyperprior,
+  )
+
+
+def robbins_monro(
+  kappa: float, tau0: float, initial: float | None = None
+) -> Callable[[Array | int], Array]:
+  """The step size rho_tau of Sec. 2.4.3.
+
+  (tau0 + tau)^-kappa, at most one; with `initial`, the same curve scaled to
+  start there, initial (1 + tau / tau0)^-kappa, which the paper's "initial
+  Robbins-Monro fraction" of 0.01 asks for.
+
+  Args:
+    kappa: forgetting rate in (1/2, 1].
+    tau0: delay, at least 0; above 0 with `initial`.
+    initial: rho at step 0, in (0, 1].
+
+  Returns:
+    A schedule, step -> rho.
+
+  Raises:
+    ValueError: a value outside its range, by name.
+  """
+  if not 0.5 < kappa <= 1:
+    raise ValueError(f"kappa must be in (1/2, 1], got {kappa}")
+  if not tau0 >= 0:
+    raise ValueError(f"tau0 must be at least 0, got {tau0}")
+  if initial is None:
+    return lambda step: jnp.minimum((tau0 + jnp.asarray(step)) ** -kappa, 1.0)
+  if not 0 < initial <= 1:
+    raise ValueError(f"initial must be in (0, 1], got {initial}")
+  if tau0 == 0:
+    raise ValueError("tau0 must be above 0 when initial is given, got 0")
+  return lambda step: initial * (1 + jnp.asarray(step) / tau0) ** -kappa
