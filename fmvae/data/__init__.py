@@ -1,0 +1,22 @@
+"""Data sets, binarisation, batches and labels.
+
+Importing this loads neither TensorFlow Datasets nor the libraries that read
+images; `load` does, when it needs them. TensorFlow is never used.
+"""
+
+from fmvae.data import binarisation
+from fmvae.data.batches import batch_indices, keep_labels
+from fmvae.data.files import DataError
+from fmvae.data.images import resize_area
+from fmvae.data.sources import DATASETS, ImageSet, load
+
+__all__ = [
+  "DATASETS",
+  "DataError",
+  "ImageSet",
+  "batch_indices",
+  "binarisation",
+  "keep_labels",
+  "load",
+  "resize_area",
+]

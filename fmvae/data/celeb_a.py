@@ -1,0 +1,148 @@
+"""CelebA, cropped to the face and stored at 64x64, as a TFDS builder."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+from PIL import Image
+from tensorflow_datasets.datasets.celeb_a import celeb_a_dataset_builder
+
+from fmvae.data.files import SOURCE_FILES, DataError, open_zip, read_member
+from fmvae.data.images import celeb_a_64
+
+ATTRIBUTES = tuple(celeb_a_dataset_builder.ATTR_HEADINGS)
+_SPLITS = ("train", "validation", "test")  # 0, 1, 2 in the partition file
+_NUM_OFFICIAL = 202_599
+
+
+class CelebA(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """CelebA under the catalogue's name, with `image` and `attributes`.
+
+  It differs from the catalogue's data set, so it is a configuration of its
+  own and lives in its own folder:
+
+  - each picture is the centre square of 148 pixels, area-resized to 64x64 and
+    stored without loss;
+  - `landmarks` and `identity` are left out, because nothing here reads them;
+  - the source files come from `manual_dir` alone, as the hosts of CelebA do
+    not serve programs, and no checksum is asked of them: a part of the set
+    works, and the log says how many pictures there are.
+
+  CelebA is for non-commercial research and may not be redistributed.
+  """
+
+  name = "celeb_a"
+  VERSION = celeb_a_dataset_builder.Builder.VERSION
+  BUILDER_CONFIGS = [  # noqa: RUF012 - TFDS wants a list
+    tfds.core.BuilderConfig(
+      name="crop148_64x64",
+      version=VERSION,
+      description="The centre square of 148 pixels, area-resized to 64x64.",
+    )
+  ]
+  MANUAL_DOWNLOAD_INSTRUCTIONS = (
+    f"Put {', '.join(SOURCE_FILES['celeb_a'])} from"
+    " http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html into one folder."
+  )
+
+  def _info(self):
+    return tfds.core.DatasetInfo(
+      builder=self,
+      description="CelebA faces of 64x64 pixels with 40 binary attributes.",
+      features=tfds.features.FeaturesDict(
+        {
+          "image": tfds.features.Image(
+            shape=(64, 64, 3), encoding_format="png"
+          ),
+          "attributes": {name: np.bool_ for name in ATTRIBUTES},
+        }
+      ),
+      homepage="http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+    )
+
+  def _split_generators(self, dl_manager):
+    pictures, attr_file, partition_file = (
+      Path(dl_manager.manual_dir) / name for name in SOURCE_FILES["celeb_a"]
+    )
+    attributes = _read_attributes(attr_file)
+    partition = _read_partition(partition_file)
+    with open_zip(pictures) as archive:
+      members = {
+        Path(member).name: member
+        for member in archive.namelist()
+        if member.endswith(".jpg")
+      }
+    usable = sorted(members.keys() & attributes.keys() & partition.keys())
+    if not usable:
+      raise DataError(
+        f"{pictures} holds no picture that {attr_file.name} and"
+        f" {partition_file.name} list; put the official files in"
+        f" {pictures.parent}."
+      )
+    logging.info(
+      "celeb_a: %d of the official %d pictures; %d in %s are in no list.",
+      len(usable),
+      _NUM_OFFICIAL,
+      len(members) - len(usable),
+      pictures,
+    )
+    chosen = {
+      split: [file for file in usable if partition[file] == number]
+      for number, split in enumerate(_SPLITS)
+    }
+    return {
+      split: self._generate_examples(pictures, members, attributes, files)
+      for split, files in chosen.items()
+      if files
+    }
+
+  def _generate_examples(self, pictures, members, attributes, files):
+    with open_zip(pictures) as archive:
+      for file in files:
+        jpeg = read_member(archive, members[file])
+        try:
+          image = Image.fromarray(celeb_a_64(jpeg))
+        except ValueError as error:
+          raise DataError(
+            f"{members[file]} in {pictures} is no aligned CelebA picture"
+            f" ({error}); replace it by the official file."
+          ) from error
+        yield (
+          file,
+          {
+            "image": image,
+            "attributes": dict(zip(ATTRIBUTES, attributes[file], strict=True)),
+          },
+        )
+
+
+def _read_attributes(path: Path) -> dict[str, list[bool]]:
+  """Reads a count, a header of 40 names, then -1 or 1 for each."""
+  lines = path.read_text().splitlines()
+  if len(lines) < 2 or tuple(lines[1].split()) != ATTRIBUTES:
+    raise DataError(
+      f"{path} does not name the 40 CelebA attributes in its second line;"
+      " replace it by the official file."
+    )
+  rows = [line.split() for line in lines[2:]]
+  for row in rows:
+    if len(row) != 1 + len(ATTRIBUTES) or not set(row[1:]) <= {"-1", "1"}:
+      raise DataError(
+        f"{path} should hold a file name and 40 times -1 or 1 in each line,"
+        f" received {' '.join(row[:3])!r} and so on; replace it by the"
+        " official file."
+      )
+  return {row[0]: [value == "1" for value in row[1:]] for row in rows}
+
+
+def _read_partition(path: Path) -> dict[str, int]:
+  """Reads one file name and one of 0, 1, 2 a line."""
+  rows = [line.split() for line in path.read_text().splitlines()]
+  for row in rows:
+    if len(row) != 2 or row[1] not in ("0", "1", "2"):
+      raise DataError(
+        f"{path} should hold a file name and 0, 1 or 2 in each line, received"
+        f" {' '.join(row)!r}; replace it by the official file."
+      )
+  return {file: int(number) for file, number in rows}

@@ -1,0 +1,235 @@
+"""`load`: a data set by name, prepared by TFDS and read into one array."""
+
+import dataclasses
+import importlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from fmvae.data.files import SOURCE_FILES, DataError
+from fmvae.data.images import omniglot_28
+
+# name -> module and class of the builder, and its splits
+_REGISTRY = {
+  "uci_digits": ("digits", "UciDigits", ("train", "test")),
+  "mnist": ("mnist", "MNIST", ("train", "test")),
+  "omniglot": (
+    "omniglot",
+    "Omniglot",
+    ("train", "test", "small1", "small2"),
+  ),
+  "celeb_a": ("celeb_a", "CelebA", ("train", "validation", "test")),
+}
+_DOWNLOADS = ("mnist", "omniglot")  # the others are never fetched
+_RECORDS_PER_READ = 1_000
+
+DATASETS = tuple(_REGISTRY)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageSet:
+  """One split of a data set, in memory.
+
+  Attributes:
+    images: uint8 [N, H, W, C].
+    labels: name -> int32 [N].
+    name: name of the data set.
+    split: name of the split.
+  """
+
+  images: np.ndarray  # [N, H, W, C]
+  labels: dict[str, np.ndarray]  # [N] each
+  name: str
+  split: str
+
+
+def load(
+  name: str,
+  split: str,
+  *,
+  data_dir: str | Path | None = None,
+  manual_dir: str | Path | None = None,
+) -> ImageSet:
+  """Loads one split, preparing the data set first where that is needed.
+
+  | name         | images      | labels                              |
+  |--------------|-------------|-------------------------------------|
+  | `uci_digits` | 8x8x1       | `label`                             |
+  | `mnist`      | 28x28x1     | `label`                             |
+  | `omniglot`   | 28x28x1     | `label`, `alphabet`, `alphabet_char_id` |
+  | `celeb_a`    | 64x64x3     | the 40 attributes, 0 or 1           |
+
+  Omniglot is stored at 105x105; it is inverted (bright ink, as in MNIST) and
+  area-resized to 28x28 here. The order of the images is the one in which TFDS
+  stores them: shuffled, and the same on every machine.
+
+  Args:
+    name: one of `DATASETS`.
+    split: `train` or `test`; `omniglot` also has `small1` and `small2`, and
+      `celeb_a` has `validation`.
+    data_dir: where prepared data sets are kept, TFDS's own default if None:
+      the environment variable `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+    manual_dir: a folder with the original source files, directly or in a
+      folder with the data set's name. If None, `mnist` and `omniglot` are
+      downloaded when they have to be prepared.
+
+  Returns:
+    The whole split in memory.
+
+  Raises:
+    DataError: for anything that the user can put right: an unknown name or
+      split, missing, damaged or wrong source files, a folder that cannot be
+      written, a prepared copy that is not complete.
+  """
+  if name not in _REGISTRY:
+    raise DataError(
+      f"Unknown data set {name!r}; choose one of {', '.join(DATASETS)}."
+    )
+  splits = _REGISTRY[name][2]
+  if split not in splits:
+    raise DataError(
+      f"Data set {name!r} has no split {split!r}; choose one of"
+      f" {', '.join(splits)}."
+    )
+  builder = _open(name, data_dir)
+  if not builder.data_path.exists():
+    _prepare(builder, _source_folder(name, manual_dir))
+    builder = _open(name, data_dir)
+  return _read(builder, split)
+
+
+def _open(name: str, data_dir: str | Path | None) -> Any:
+  """Makes the builder of one data set, from its prepared copy if any."""
+  module, builder_class, _ = _REGISTRY[name]
+  make = getattr(importlib.import_module(f"fmvae.data.{module}"), builder_class)
+  folder = None if data_dir is None else Path(data_dir).expanduser()
+  return make(data_dir=folder)
+
+
+def _source_folder(name: str, manual_dir: str | Path | None) -> Path | None:
+  """Finds the folder with the source files and checks that all are there."""
+  names = SOURCE_FILES[name]
+  if not names or (manual_dir is None and name in _DOWNLOADS):
+    return None
+  if manual_dir is None:
+    raise DataError(
+      f"Data set {name!r} cannot be downloaded by a program: put"
+      f" {', '.join(names)} into one folder and pass that as --manual_dir."
+    )
+  folder = Path(manual_dir).expanduser()
+  if (folder / name).is_dir():
+    folder = folder / name
+  missing = [file for file in names if not (folder / file).is_file()]
+  if missing:
+    raise DataError(
+      f"Data set {name!r} needs {', '.join(missing)} in {folder}: put the"
+      " original files there, or pass the folder that has them as"
+      " --manual_dir."
+    )
+  return folder
+
+
+def _prepare(builder: Any, source_folder: Path | None) -> None:
+  """Writes the data set; TFDS renames the folder when all of it is there."""
+  import tensorflow_datasets as tfds
+  from tensorflow_datasets.core.download import download_manager
+
+  _check_writable(builder)
+  hint = ""
+  if source_folder is None and SOURCE_FILES[builder.name]:
+    hint = (
+      " Where there is no network, put"
+      f" {', '.join(SOURCE_FILES[builder.name])} into one folder and pass that"
+      " as --manual_dir."
+    )
+  try:
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(
+        manual_dir=source_folder, try_download_gcs=False
+      ),
+      file_format="array_record",
+    )
+  except download_manager.NonMatchingChecksumError as error:
+    raise DataError(
+      f"Data set {builder.name!r}: {str(error).splitlines()[0]} Replace it by"
+      " the original file."
+    ) from error
+  except OSError as error:
+    if not builder.is_prepared():  # true if another process was quicker
+      raise DataError(
+        f"Cannot prepare data set {builder.name!r} in {builder.data_dir_root}:"
+        f" {error}.{hint}"
+      ) from error
+
+
+def _check_writable(builder: Any) -> None:
+  root = Path(builder.data_dir_root)
+  try:
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=root):
+      pass
+  except OSError as error:
+    raise DataError(
+      f"Cannot write data set {builder.name!r} to {root}"
+      f" ({os.strerror(error.errno or 0)}): pass a folder that can be written"
+      " as --data_dir."
+    ) from error
+
+
+def _read(builder: Any, split: str) -> ImageSet:
+  """Reads one split of a prepared data set into arrays."""
+  broken = (
+    f"{builder.data_path} holds no complete copy of data set"
+    f" {builder.name!r} in the array_record format"
+  )
+  remedy = "move this folder away and load again, or pass another --data_dir."
+  if not builder.is_prepared():
+    raise DataError(f"{broken}: {remedy}")
+  if split not in builder.info.splits:
+    raise DataError(
+      f"The pictures of {builder.name!r} in {builder.data_path} include none"
+      f" of split {split!r}; it has {', '.join(builder.info.splits)}."
+    )
+  adapt = omniglot_28 if builder.name == "omniglot" else np.asarray
+  images: np.ndarray | None = None
+  labels: dict[str, np.ndarray] = {}
+  try:
+    source = builder.as_data_source(split)
+    count = len(source)
+    if count != builder.info.splits[split].num_examples:
+      raise OSError(f"{count} records of split {split!r} are there")
+    for index, example in enumerate(_examples(source, builder.name, split)):
+      image = adapt(example.pop("image"))
+      values = _flatten(example)
+      if images is None:
+        images = np.empty((count, *image.shape), np.uint8)
+        labels = {key: np.empty(count, np.int32) for key in values}
+      images[index] = image
+      for key, value in values.items():
+        labels[key][index] = value
+  except (OSError, NotImplementedError, RuntimeError, ValueError) as error:
+    raise DataError(f"{broken} ({error}): {remedy}") from error
+  assert images is not None
+  return ImageSet(images, labels, builder.name, split)
+
+
+def _examples(source: Any, name: str, split: str):
+  with tqdm(
+    total=len(source), desc=f"Reading {name} {split}", disable=None
+  ) as bar:
+    for start in range(0, len(source), _RECORDS_PER_READ):
+      stop = min(start + _RECORDS_PER_READ, len(source))
+      yield from source.__getitems__(range(start, stop))
+      bar.update(stop - start)
+
+
+def _flatten(example: dict[str, Any]) -> dict[str, Any]:
+  """Lifts the entries of nested dictionaries to the top."""
+  values: dict[str, Any] = {}
+  for key, value in example.items():
+    values.update(value if isinstance(value, dict) else {key: value})
+  return values
