@@ -1,0 +1,152 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fmvae import networks
+
+SHAPES = {"mlp": (5, 4, 3), "conv28": (28, 28, 1), "conv64": (64, 64, 3)}
+SMALL = {"mlp": {"hidden": (8, 6)}, "conv28": {}, "conv64": {"width": 4}}
+
+
+def _make(name, likelihood, latent_dim=3, **options):
+  return networks.make(
+    name,
+    latent_dim=latent_dim,
+    image_shape=SHAPES[name],
+    likelihood=likelihood,
+    **options,
+  )
+
+
+def _random_params(vae):
+  """Drawn with NumPy, since compiling `init` takes far longer than a test."""
+  rng = np.random.default_rng(0)
+
+  def draw(leaf):
+    fan_in = np.prod(leaf.shape[:-1])
+    values = rng.normal(scale=np.sqrt(2 / fan_in), size=leaf.shape)
+    return values.astype(leaf.dtype)
+
+  shapes = jax.eval_shape(vae.init, jax.random.key(0))
+  return jax.tree.map(draw, shapes)
+
+
+@pytest.mark.parametrize(
+  ("name", "likelihood", "latent_dim", "count"),
+  [
+    ("conv28", "bernoulli", 64, 567_745),
+    ("conv64", "gaussian", 128, 27_857_670),
+    # Encoder 60 512 512 2L, decoder L 512 512 60.
+    (
+      "mlp",
+      "bernoulli",
+      4,
+      31_232 + 262_656 + 4_104 + 2_560 + 262_656 + 30_780,
+    ),
+  ],
+)
+def test_parameter_count(name, likelihood, latent_dim, count):
+  vae = _make(name, likelihood, latent_dim)
+  params = jax.eval_shape(vae.init, jax.random.key(0))
+  assert networks.count_params(params) == count
+  dtypes = {leaf.dtype.name for leaf in jax.tree.leaves(params)}
+  assert dtypes == {"float32"}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+  ("likelihood", "factor"), [("bernoulli", 1), ("gaussian", 2)]
+)
+@pytest.mark.parametrize("batch", [(), (2,), (5, 2)])
+def test_shapes(name, likelihood, factor, batch):
+  vae = _make(name, likelihood, **SMALL[name])
+  height, width, channels = SHAPES[name]
+
+  def run(key, x):
+    params = vae.init(key)
+    loc, log_var = vae.encode(params, x)
+    return loc, log_var, vae.decode(params, loc)
+
+  x = jnp.zeros((*batch, height, width, channels))
+  loc, log_var, raw = jax.eval_shape(run, jax.random.key(0), x)
+  assert loc.shape == log_var.shape == (*batch, 3)
+  assert raw.shape == (*batch, height, width, factor * channels)
+  assert raw.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_forward(name):
+  vae = _make(name, "bernoulli", **SMALL[name])
+  params = _random_params(vae)
+  x = np.random.default_rng(1).uniform(size=(2, 2, *SHAPES[name]))
+  x = x.astype(np.float32)
+
+  def run(params, x):
+    loc, log_var = vae.encode(params, x)
+    return loc, log_var, vae.decode(params, loc)
+
+  out = jax.jit(run)(params, x)
+  mapped = jax.vmap(jax.vmap(run, (None, 0)), (None, 0))
+  for value, other in zip(out, jax.jit(mapped)(params, x), strict=True):
+    # Nearly all of the output depends on the input; a ReLU may cut a pixel off.
+    assert (np.ptp(value, axis=(0, 1)) > 0).mean() > 0.9
+    np.testing.assert_allclose(value, other, rtol=1e-4, atol=1e-4)
+  assert np.abs(out[0] - out[1]).min() > 0
+
+
+def test_conv28_sees_every_pixel():
+  vae = _make("conv28", "bernoulli")
+  params = _random_params(vae)
+  x = np.random.default_rng(1).normal(size=SHAPES["conv28"])
+
+  def total(x):
+    loc, log_var = vae.encode(params, x)
+    return jnp.sum(loc) + jnp.sum(log_var)
+
+  assert (jax.jit(jax.grad(total))(x.astype(np.float32)) != 0).all()
+
+
+def test_init_starts_with_moderate_variance():
+  vae = _make("mlp", "bernoulli", hidden=(8,))
+  params = vae.init(jax.random.key(0))
+  x = np.random.default_rng(0).uniform(size=SHAPES["mlp"]).astype(np.float32)
+  _, log_var = vae.encode(params, x)
+  assert 0 < np.abs(log_var).max() < 3
+  kernels = [half["Dense_0"]["kernel"] for half in params.values()]
+  assert kernels[0].ravel()[0] != kernels[1].ravel()[0]
+
+
+def test_equal_arguments_make_equal_networks():
+  first = _make("mlp", "bernoulli", hidden=[8, 6])
+  assert first == _make("mlp", "bernoulli", hidden=(8, 6))
+  assert hash(first) == hash(_make("mlp", "bernoulli", hidden=(8, 6)))
+  assert first != _make("mlp", "bernoulli", hidden=(8, 7))
+
+
+@pytest.mark.parametrize(
+  ("name", "arguments", "message"),
+  [
+    ("conv32", {}, "network must be one of .*conv28.*conv32"),
+    ("conv28", {"image_shape": (28, 28, 3)}, r"network 'conv28'.*28, 28, 3"),
+    ("conv64", {"image_shape": (32, 32, 3)}, r"network 'conv64'.*32, 32, 3"),
+    ("conv28", {"width": 2}, "network 'conv28' takes the options.*'width'"),
+    ("mlp", {"image_shape": (28, 28)}, r"network 'mlp'.*H, W, C.*28, 28"),
+    ("mlp", {"likelihood": "poisson"}, "likelihood must be one of.*poisson"),
+  ],
+)
+def test_make_rejects(name, arguments, message):
+  defaults = {"image_shape": SHAPES.get(name), "likelihood": "bernoulli"}
+  with pytest.raises(ValueError, match=message):
+    networks.make(name, latent_dim=2, **(defaults | arguments))
+
+
+def test_vae_rejects_misfitting_arrays():
+  vae = _make("mlp", "bernoulli", **SMALL["mlp"])
+  params = jax.eval_shape(vae.init, jax.random.key(0))
+  with pytest.raises(ValueError, match=r"x must .*uint8"):
+    vae.encode(params, np.zeros((2, 5, 4, 3), np.uint8))
+  with pytest.raises(ValueError, match=r"x must .*\(2, 4, 5, 3\)"):
+    vae.encode(params, np.zeros((2, 4, 5, 3), np.float32))
+  with pytest.raises(ValueError, match=r"z must have last axis 3"):
+    vae.decode(params, np.zeros((2, 4), np.float32))
