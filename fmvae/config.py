@@ -1,0 +1,169 @@
+"""The configuration of an experiment: its fields, defaults and checks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fmvae import prior
+
+
+def default() -> ConfigDict:
+  """Every field that a config has, with the paper's values where it has any.
+
+  Files in `experiments/` start from this and change what they need; a field
+  that is not listed here is an error.
+  """
+  return ConfigDict(
+    {
+      "seed": 0,
+      "dataset": {
+        "name": "mnist",
+        # 'static': one Bernoulli draw fixed by binarisation_seed; 'dynamic': a
+        # new draw each time (the test set stays static); 'threshold'; 'none'.
+        "binarisation": "static",
+        "binarisation_seed": 0,
+        "threshold": 0.5,
+        # ((i, feature), ..): factor i is clamped to the labels of `feature`.
+        "labels": (),
+        "labelled_fraction": 1.0,
+      },
+      "network": {"name": "mlp", "hidden": (512, 512)},
+      "likelihood": "bernoulli",
+      "latent_dim": 64,
+      "factors": ((64, 128),),  # (D_i, K_i) of each factor; D_i sum to L
+      "hyperprior": {"m0": 0.0, "s0": 1.0, "a0": 0.01, "b0": 0.01, "c0": 1.0},
+      "batch_size": 64,
+      "steps": {"pretrain": 100_000, "prior": 20_000, "joint": 200_000},
+      "learning_rate": 1e-4,
+      "kl_anneal_steps": 0,  # of pre-training, the KL's weight rising from 0
+      # rho = initial (1 + tau/tau0)^-kappa; initial = None: (tau0 + tau)^-kappa
+      "svi": {"kappa": 0.7, "tau0": 2000.0, "initial": 0.01},
+      "start_encodings": 10_000,  # training points that start the mixture
+      "log_every": 100,
+      "evaluate_every": 0,  # steps between test evaluations; 0: phase ends
+      "checkpoint_every": 10_000,
+    },
+    type_safe=False,
+  ).lock()
+
+
+def shrink(config: ConfigDict) -> None:
+  """Makes an experiment a matter of seconds, to see that it runs ("smoke")."""
+  config.steps = {"pretrain": 4, "prior": 4, "joint": 4}
+  config.batch_size = 8
+  config.start_encodings = max(k for _, k in config.factors)
+  config.log_every = 2
+
+
+def validate(config: ConfigDict) -> None:
+  """Raises ValueError, naming the field, for a config that cannot run."""
+  _check_fields(config, default(), "config")
+  _check_positive(config)
+  factors = config.factors
+  is_pairs = isinstance(factors, tuple | list) and all(
+    isinstance(f, tuple | list)
+    and len(f) == 2
+    and all(isinstance(n, int) for n in f)
+    for f in factors
+  )
+  if not is_pairs or not factors:
+    raise ValueError(
+      "config.factors must be a tuple of (D, K) pairs of integers, such as "
+      f"((64, 128),), got {factors!r}"
+    )
+  for i, (d, k) in enumerate(factors):
+    if d < 1 or k < 1:
+      raise ValueError(
+        f"config.factors[{i}] = (D, K) must be at least (1, 1), got {(d, k)}"
+      )
+    if k > config.start_encodings:
+      raise ValueError(
+        f"config.start_encodings must be at least K = {k} of "
+        f"config.factors[{i}], got {config.start_encodings}"
+      )
+  total = sum(d for d, _ in factors)
+  if total != config.latent_dim:
+    raise ValueError(
+      f"config.factors have D that sum to {total}, which must equal "
+      f"config.latent_dim = {config.latent_dim}"
+    )
+  _check_dataset(config)
+  _named("config.hyperprior", lambda: prior.Hyperprior(**config.hyperprior))
+  _named("config.svi", lambda: prior.robbins_monro(**config.svi))
+
+
+def _named(field: str, build: Any) -> None:
+  try:
+    build()
+  except (TypeError, ValueError) as error:
+    raise ValueError(f"{field}: {error}") from error
+
+
+def _check_fields(given: Mapping, known: Mapping, path: str) -> None:
+  if path == "config.network":
+    return  # its options belong to the network, which checks them
+  for name in given:
+    if name not in known:
+      raise ValueError(
+        f"{path}.{name} is not a field; {path} has {sorted(known)}"
+      )
+  for name, value in known.items():
+    if name not in given:
+      raise ValueError(f"{path}.{name} is missing")
+    if isinstance(value, Mapping):
+      if not isinstance(given[name], Mapping):
+        raise ValueError(f"{path}.{name} must have fields {sorted(value)}")
+      _check_fields(given[name], value, f"{path}.{name}")
+
+
+def _check_positive(config: ConfigDict) -> None:
+  def number(field, value, least, kinds):
+    if not isinstance(value, kinds) or isinstance(value, bool) or value < least:
+      kind = "an integer" if kinds is int else "a number"
+      raise ValueError(
+        f"config.{field} must be {kind} of at least {least}, got {value!r}"
+      )
+
+  for field in ("latent_dim", "batch_size", "log_every", "checkpoint_every"):
+    number(field, config[field], 1, int)
+  number("start_encodings", config.start_encodings, 1, int)
+  for field in ("seed", "evaluate_every", "kl_anneal_steps"):
+    number(field, config[field], 0, int)
+  for phase, steps in config.steps.items():
+    number(f"steps.{phase}", steps, 0, int)
+  if sum(config.steps.values()) == 0:
+    raise ValueError("config.steps must hold a step in some phase, got none")
+  number("learning_rate", config.learning_rate, 0.0, int | float)
+
+
+def _check_dataset(config: ConfigDict) -> None:
+  dataset = config.dataset
+  known = ("static", "dynamic", "threshold", "none")
+  if dataset.binarisation not in known:
+    raise ValueError(
+      f"config.dataset.binarisation must be one of {known}, got "
+      f"{dataset.binarisation!r}"
+    )
+  if (config.likelihood == "bernoulli") == (dataset.binarisation == "none"):
+    raise ValueError(
+      "config.likelihood = 'bernoulli' goes with a config.dataset.binarisation "
+      "other than 'none', and 'gaussian' with 'none'; got "
+      f"{config.likelihood!r} with {dataset.binarisation!r}"
+    )
+  if not 0 <= dataset.labelled_fraction <= 1:
+    raise ValueError(
+      "config.dataset.labelled_fraction must be in [0, 1], got "
+      f"{dataset.labelled_fraction}"
+    )
+  for entry in dataset.labels:
+    if not isinstance(entry, tuple | list) or len(entry) != 2:
+      raise ValueError(
+        "config.dataset.labels must hold (factor, feature) pairs, got "
+        f"{entry!r}"
+      )
+    if entry[0] not in range(len(config.factors)):
+      raise ValueError(
+        f"config.dataset.labels names factor {entry[0]!r}, which does not "
+        f"exist: config.factors has {len(config.factors)}, counted from 0"
+      )

@@ -1,0 +1,44 @@
+"""What a person gets at the end of a run."""
+
+import pathlib
+
+import jax
+
+from fmvae.evaluation.bound import Evaluation, evaluate, warn_of_collapse
+from fmvae.experiment import Experiment
+from fmvae.figures import component_samples
+from fmvae.files import replacing, write_json
+from fmvae.training.state import TrainState
+
+_PICTURE_SEED = 2
+
+
+def report(
+  experiment: Experiment,
+  state: TrainState,
+  workdir: pathlib.Path,
+  num_samples: int = 1,
+) -> Evaluation:
+  """Evaluates a state; leaves results.json and samples.png in the workdir.
+
+  Args:
+    experiment: what was trained.
+    state: on one device.
+    workdir: of the run.
+    num_samples: draws of z per test image.
+  """
+  result = evaluate(experiment, state, num_samples)
+  print(f"step {state.step}, test set: {result}")
+  warn_of_collapse(result)
+  written = ["results.json"]
+  write_json(
+    workdir / "results.json",
+    {"step": int(state.step), "samples": num_samples, **result.scalars()},
+  )
+  if result.used:  # the mixture has been started
+    figure = component_samples(experiment, state, jax.random.key(_PICTURE_SEED))
+    with replacing(workdir / "samples.png") as path:
+      figure.savefig(path, dpi=110)
+    written.append("samples.png")
+  print(f"written to {workdir}: {', '.join(written)}")
+  return result

@@ -1,0 +1,216 @@
+"""From a config to the objects that train and evaluate it."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from ml_collections import ConfigDict
+
+from fmvae import config as config_lib
+from fmvae import data, likelihoods, networks, prior
+from fmvae.objective import Model
+from fmvae.training import state as state_lib
+from fmvae.training import steps as steps_lib
+from fmvae.training.state import Batch, TrainState
+
+_START = 2**32 - 1  # folded into the run's key where steps fold their number in
+_ENCODE_SIZE = 500
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+  """One part of a data set, in memory."""
+
+  images: np.ndarray  # uint8 [N, H, W, C], as a step expects them
+  labels: np.ndarray  # int32 [N, I], what the model may see, -1 elsewhere
+  features: dict[str, np.ndarray]  # every label of the data set, for scoring
+
+  def __len__(self) -> int:
+    return len(self.images)
+
+  def batch(self, indices: np.ndarray) -> Batch:
+    """The rows at `indices`."""
+    return Batch(images=self.images[indices], labels=self.labels[indices])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Experiment:
+  """What a config describes; hashable, a static argument of compiled code."""
+
+  config: ConfigDict
+  model: Model
+  optimizer: optax.GradientTransformation
+  train: Split
+  test: Split
+  train_input: Callable[[Array, Array], Array]  # (key, uint8 image) -> float
+  test_input: Callable[[Array, Array], Array]
+
+  @property
+  def phase_ends(self) -> dict[str, int]:
+    """The step at which each phase ends, in order."""
+    ends = np.cumsum([self.config.steps[p] for p in steps_lib.Steps._fields])
+    return dict(zip(steps_lib.Steps._fields, map(int, ends), strict=True))
+
+  def phase(self, step: int) -> str:
+    """The phase of the step after `step` steps; of the last one at the end."""
+    ends = self.phase_ends
+    last = max(ends.values())
+    return next(p for p, end in ends.items() if min(step + 1, last) <= end)
+
+  def init(self) -> TrainState:
+    """The state before the first step."""
+    hyperprior = prior.Hyperprior(**self.config.hyperprior)
+    make = jax.jit(
+      lambda key: state_lib.init(
+        key, self.model.vae, self.optimizer, self.config.factors, hyperprior
+      )
+    )
+    return make(jax.random.key(self.config.seed))
+
+  def make_steps(self, axis_name: str | None = None) -> steps_lib.Steps:
+    """The pure steps of the three phases."""
+    anneal = self.config.kl_anneal_steps
+    return steps_lib.make_steps(
+      self.model,
+      self.optimizer,
+      self.train_input,
+      num_data=len(self.train),
+      kl_weight=optax.linear_schedule(0.0 if anneal else 1.0, 1.0, anneal),
+      step_size=prior.robbins_monro(**self.config.svi),
+      axis_name=axis_name,
+    )
+
+  def start_prior(self, state: TrainState) -> TrainState:
+    """Starts the mixture at encodings of random training points.
+
+    A function of the state alone: drawn with the run's key, from at most
+    `config.start_encodings` points, without labels.
+    """
+    key, points_key, input_key = jax.random.split(
+      jax.random.fold_in(state.key, _START), 3
+    )
+    total = len(self.train)
+    num = min(self.config.start_encodings, total)
+    chosen = jax.random.choice(points_key, total, (num,), replace=False)
+    images = self.train.images[np.asarray(chosen)]
+    keys = jax.random.split(input_key, num)
+
+    @jax.jit
+    def encode(params, keys, images):
+      x = jax.vmap(self.train_input)(keys, images)
+      return self.model.vae.encode(params, x)
+
+    parts = [
+      encode(
+        state.params, keys[i : i + _ENCODE_SIZE], images[i : i + _ENCODE_SIZE]
+      )
+      for i in range(0, num, _ENCODE_SIZE)
+    ]
+    loc, log_var = (jnp.concatenate(part) for part in zip(*parts, strict=True))
+    return state.replace(
+      prior=prior.init(
+        key,
+        self.config.factors,
+        state.prior.hyperprior,
+        loc=loc,
+        log_var=log_var,
+        num_data=total,
+      )
+    )
+
+
+def build(
+  config: ConfigDict,
+  *,
+  data_dir: str | None = None,
+  manual_dir: str | None = None,
+) -> Experiment:
+  """Checks a config, loads its data and builds its networks.
+
+  Args:
+    config: as `fmvae.config.default` describes it.
+    data_dir: where prepared data sets are kept, TFDS's default if None.
+    manual_dir: where the source files of data sets are.
+
+  Raises:
+    ValueError: an impossible config (named by field), or data that is not
+      there (`fmvae.data.DataError`).
+  """
+  config_lib.validate(config)
+  dataset = config.dataset
+  sets = {
+    split: data.load(
+      dataset.name, split, data_dir=data_dir, manual_dir=manual_dir
+    )
+    for split in ("train", "test")
+  }
+  num_train = len(sets["train"].images)
+  for i, (_, k) in enumerate(config.factors):
+    if k > num_train:
+      raise ValueError(
+        f"config.factors[{i}] has K = {k} components, more than the "
+        f"{num_train} training images of {dataset.name}"
+      )
+  if config.batch_size > num_train:
+    raise ValueError(
+      f"config.batch_size = {config.batch_size} is more than the {num_train} "
+      f"training images of {dataset.name}"
+    )
+  vae = networks.make(
+    likelihood=config.likelihood,
+    latent_dim=config.latent_dim,
+    image_shape=sets["train"].images.shape[1:],
+    **config.network,
+  )
+  return Experiment(
+    config=config,
+    model=Model(vae, likelihoods.get(config.likelihood)),
+    optimizer=optax.adam(config.learning_rate),
+    train=_split(config, sets["train"], training=True),
+    test=_split(config, sets["test"], training=False),
+    train_input=_input(config, training=True),
+    test_input=_input(config, training=False),
+  )
+
+
+def _split(config: ConfigDict, source: data.ImageSet, training: bool) -> Split:
+  """Binarises for good what is static and picks the labels the model sees."""
+  dataset, images = config.dataset, source.images
+  kind = dataset.binarisation
+  if kind == "threshold":
+    images = data.binarisation.threshold(images, dataset.threshold)
+  elif kind == "static" or (kind == "dynamic" and not training):
+    images = data.binarisation.static(images, dataset.binarisation_seed)
+  labels = np.full((len(images), len(config.factors)), -1, np.int32)
+  for i, feature in dataset.labels if training else ():
+    if feature not in source.labels:
+      raise ValueError(
+        f"config.dataset.labels names the feature {feature!r}; "
+        f"{dataset.name} has {sorted(source.labels)}"
+      )
+    values, k = source.labels[feature], config.factors[i][1]
+    if values.min() < 0 or values.max() >= k:
+      raise ValueError(
+        f"config.dataset.labels: {feature} has values from {values.min()} to "
+        f"{values.max()}, factor {i} has components 0 to {k - 1}"
+      )
+    labels[:, i] = data.keep_labels(
+      values, dataset.labelled_fraction, config.seed
+    )
+  return Split(images, labels, source.labels)
+
+
+def _input(
+  config: ConfigDict, training: bool
+) -> Callable[[Array, Array], Array]:
+  """How a stored uint8 image becomes the float image that a network sees."""
+  kind = config.dataset.binarisation
+  if kind == "none":
+    return lambda key, image: image.astype(jnp.float32) / 127.5 - 1
+  if kind == "dynamic" and training:
+    return data.binarisation.dynamic
+  return lambda key, image: image.astype(jnp.float32)

@@ -1,0 +1,1 @@
+"""Training: the state, the pure steps, and the loop that runs them."""

@@ -1,0 +1,103 @@
+"""What a run writes down beside its checkpoints."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+import jax
+import tensorboardX
+from ml_collections import ConfigDict
+
+from fmvae.files import write_text
+
+_PACKAGES = (
+  "fmvae",
+  "jax",
+  "jaxlib",
+  "flax",
+  "optax",
+  "orbax-checkpoint",
+  "tensorflow-datasets",
+  "numpy",
+)
+
+
+def describe_run() -> dict[str, Any]:
+  """Commit, versions and hardware, for run.json."""
+  devices = jax.devices()
+  return {
+    "commit": _commit(),
+    "python": platform.python_version(),
+    "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    "device": devices[0].device_kind,
+    "num_devices": len(devices),
+    "cpu_cores": os.cpu_count(),
+    "platform": platform.platform(),
+  }
+
+
+def _commit() -> str:
+  """The source's commit, '-dirty' when tracked files differ from it."""
+  command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+  folder = pathlib.Path(__file__).parent
+  try:
+    done = subprocess.run(
+      [*command, "--exclude=*"],
+      cwd=folder,
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return "unknown"
+  return done.stdout.strip()
+
+
+def read_config(workdir: pathlib.Path) -> ConfigDict:
+  """The resolved config of a run.
+
+  Raises:
+    ValueError: the folder holds no run.
+  """
+  path = workdir / "config.json"
+  if not path.is_file():
+    raise ValueError(
+      f"workdir {workdir} holds no run: {path.name} is not there. Name the "
+      "--workdir that launch.train was given."
+    )
+  return ConfigDict(json.loads(path.read_text()), type_safe=False)
+
+
+class Metrics:
+  """Rows of numbers by step, as metrics.jsonl and as TensorBoard events."""
+
+  def __init__(self, workdir: pathlib.Path, from_step: int):
+    path = workdir / "metrics.jsonl"
+    rows = path.read_text().splitlines() if path.exists() else []
+    kept = [row for row in rows if json.loads(row)["step"] <= from_step]
+    write_text(path, "".join(row + "\n" for row in kept))
+    self._file = path.open("a")
+    self._events = tensorboardX.SummaryWriter(
+      str(workdir / "tensorboard"), purge_step=from_step + 1
+    )
+
+  def __enter__(self) -> "Metrics":
+    return self
+
+  def __exit__(self, *_) -> None:
+    self._file.close()
+    self._events.close()
+
+  def write(
+    self, step: int, phase: str, split: str, values: dict[str, float]
+  ) -> None:
+    """Adds a row; `split` is 'train' or 'test'."""
+    row = {"step": step, "phase": phase, "split": split, **values}
+    self._file.write(json.dumps(row) + "\n")
+    self._file.flush()
+    for name, value in values.items():
+      self._events.add_scalar(f"{split}/{name}", value, step)
