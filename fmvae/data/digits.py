@@ -2,12 +2,13 @@
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
+
+from fmvae.data.images import encode_png
 
 _NUM_TRAIN = 1_500
 
 
-class UciDigits(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class UciDigits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
   """1,797 real 8x8 handwritten digits, available without any download.
 
   They are the test part of the UCI "Optical Recognition of Handwritten
@@ -50,4 +51,4 @@ class UciDigits(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _generate_examples(self, images, labels):
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-      yield index, {"image": Image.fromarray(image), "label": int(label)}
+      yield index, {"image": encode_png(image), "label": int(label)}

@@ -4,15 +4,15 @@ import gzip
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from fmvae.data.files import SOURCE_FILES
+from fmvae.data.images import encode_png
 
 _IMAGE_HEADER = 16  # bytes before the pixels of an IDX image file
 _LABEL_HEADER = 8
 
 
-class MNIST(tfds.image_classification.MNIST, skip_registration=True):
+class MNIST(tfds.image_classification.MNIST, skip_registration=True):  # type: ignore[call-arg]
   """MNIST with the name, version, features and checksums of TFDS.
 
   The catalogue's own builder needs TensorFlow to unpack the files and to
@@ -33,9 +33,9 @@ class MNIST(tfds.image_classification.MNIST, skip_registration=True):
 
   def _generate_examples(self, image_path, label_path):
     with gzip.open(image_path) as file:
-      images = np.frombuffer(file.read(), np.uint8, offset=_IMAGE_HEADER)
+      pixels = np.frombuffer(file.read(), np.uint8, offset=_IMAGE_HEADER)
     with gzip.open(label_path) as file:
       labels = np.frombuffer(file.read(), np.uint8, offset=_LABEL_HEADER)
-    images = images.reshape(-1, 28, 28)
+    images = pixels.reshape(-1, 28, 28)
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-      yield index, {"image": Image.fromarray(image), "label": int(label)}
+      yield index, {"image": encode_png(image), "label": int(label)}

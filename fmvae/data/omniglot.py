@@ -22,7 +22,7 @@ _MEMBER = re.compile(
 )
 
 
-class Omniglot(tfds.image_classification.Omniglot, skip_registration=True):
+class Omniglot(tfds.image_classification.Omniglot, skip_registration=True):  # type: ignore[call-arg]
   """Omniglot with the name, version, features and splits of TFDS.
 
   Images are read straight from the zip files and stored as they are; nothing

@@ -2,8 +2,8 @@
 
 import dataclasses
 import importlib
-import os
 import tempfile
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +104,19 @@ def load(
 
 def _open(name: str, data_dir: str | Path | None) -> Any:
   """Makes the builder of one data set, from its prepared copy if any."""
+  from google.protobuf import json_format
+
   module, builder_class, _ = _REGISTRY[name]
   make = getattr(importlib.import_module(f"fmvae.data.{module}"), builder_class)
   folder = None if data_dir is None else Path(data_dir).expanduser()
-  return make(data_dir=folder)
+  try:
+    return make(data_dir=folder)
+  except json_format.ParseError as error:
+    raise DataError(
+      f"The prepared copy of data set {name!r} in"
+      f" {folder or 'the default data_dir'} cannot be read ({error}): move it"
+      " away and load again, or pass another --data_dir."
+    ) from error
 
 
 def _source_folder(name: str, manual_dir: str | Path | None) -> Path | None:
@@ -139,13 +148,8 @@ def _prepare(builder: Any, source_folder: Path | None) -> None:
   from tensorflow_datasets.core.download import download_manager
 
   _check_writable(builder)
-  hint = ""
   if source_folder is None and SOURCE_FILES[builder.name]:
-    hint = (
-      " Where there is no network, put"
-      f" {', '.join(SOURCE_FILES[builder.name])} into one folder and pass that"
-      " as --manual_dir."
-    )
+    _check_reachable(builder)
   try:
     builder.download_and_prepare(
       download_config=tfds.download.DownloadConfig(
@@ -162,7 +166,7 @@ def _prepare(builder: Any, source_folder: Path | None) -> None:
     if not builder.is_prepared():  # true if another process was quicker
       raise DataError(
         f"Cannot prepare data set {builder.name!r} in {builder.data_dir_root}:"
-        f" {error}.{hint}"
+        f" {error}."
       ) from error
 
 
@@ -175,8 +179,24 @@ def _check_writable(builder: Any) -> None:
   except OSError as error:
     raise DataError(
       f"Cannot write data set {builder.name!r} to {root}"
-      f" ({os.strerror(error.errno or 0)}): pass a folder that can be written"
+      f" ({error}): pass a folder that can be written"
       " as --data_dir."
+    ) from error
+
+
+def _check_reachable(builder: Any) -> None:
+  """Asks for one source file first, as TFDS tries for minutes to reach it."""
+  url = next(iter(builder.url_infos))
+  try:
+    with urllib.request.urlopen(
+      urllib.request.Request(url, method="HEAD"), timeout=30
+    ):
+      pass
+  except OSError as error:
+    raise DataError(
+      f"Cannot download data set {builder.name!r} from {url} ({error}): put"
+      f" {', '.join(SOURCE_FILES[builder.name])} into one folder and pass that"
+      " as --manual_dir."
     ) from error
 
 
@@ -195,26 +215,26 @@ def _read(builder: Any, split: str) -> ImageSet:
       f" of split {split!r}; it has {', '.join(builder.info.splits)}."
     )
   adapt = omniglot_28 if builder.name == "omniglot" else np.asarray
-  images: np.ndarray | None = None
-  labels: dict[str, np.ndarray] = {}
+  arrays: dict[str, np.ndarray] = {}
   try:
     source = builder.as_data_source(split)
     count = len(source)
     if count != builder.info.splits[split].num_examples:
       raise OSError(f"{count} records of split {split!r} are there")
     for index, example in enumerate(_examples(source, builder.name, split)):
-      image = adapt(example.pop("image"))
-      values = _flatten(example)
-      if images is None:
-        images = np.empty((count, *image.shape), np.uint8)
-        labels = {key: np.empty(count, np.int32) for key in values}
-      images[index] = image
-      for key, value in values.items():
-        labels[key][index] = value
+      example["image"] = adapt(example["image"])
+      for key, value in example.items():
+        if index == 0:
+          dtype = np.uint8 if key == "image" else np.int32
+          arrays[key] = np.empty((count, *np.shape(value)), dtype)
+        arrays[key][index] = value
   except (OSError, NotImplementedError, RuntimeError, ValueError) as error:
     raise DataError(f"{broken} ({error}): {remedy}") from error
-  assert images is not None
-  return ImageSet(images, labels, builder.name, split)
+  images = arrays.pop("image")
+  if "attributes" in arrays:
+    columns = np.ascontiguousarray(arrays.pop("attributes").T)
+    arrays.update(zip(builder.ATTRIBUTES, columns, strict=True))
+  return ImageSet(images, arrays, builder.name, split)
 
 
 def _examples(source: Any, name: str, split: str):
@@ -225,11 +245,3 @@ def _examples(source: Any, name: str, split: str):
       stop = min(start + _RECORDS_PER_READ, len(source))
       yield from source.__getitems__(range(start, stop))
       bar.update(stop - start)
-
-
-def _flatten(example: dict[str, Any]) -> dict[str, Any]:
-  """Lifts the entries of nested dictionaries to the top."""
-  values: dict[str, Any] = {}
-  for key, value in example.items():
-    values.update(value if isinstance(value, dict) else {key: value})
-  return values

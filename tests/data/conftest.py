@@ -1,0 +1,29 @@
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_files():
+  """The folder of real source files; see FMVAE_MANUAL_DIR in the README."""
+  folder = os.environ.get("FMVAE_MANUAL_DIR")
+  if folder and Path(folder).is_dir():
+    return Path(folder)
+  reason = (
+    "real source files: set FMVAE_MANUAL_DIR to a folder with mnist/ and"
+    " omniglot/"
+  )
+  if os.environ.get("FMVAE_REQUIRE_DATA") == "1":
+    pytest.fail(reason)
+  return pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+  """A data_dir in which `uci_digits` is prepared; read only."""
+  from fmvae import data
+
+  folder = tmp_path_factory.mktemp("prepared")
+  data.load("uci_digits", "train", data_dir=folder)
+  return folder

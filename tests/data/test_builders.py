@@ -1,0 +1,305 @@
+"""MNIST, Omniglot and CelebA, from tiny made-up files and from real ones."""
+
+import gzip
+import io
+import logging
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from absl import logging as absl_logging
+from PIL import Image
+from tensorflow_datasets.image_classification import omniglot as catalogue
+
+from fmvae.data import DataError, load
+from fmvae.data import omniglot as omniglot_module
+from fmvae.data.celeb_a import CelebA
+from fmvae.data.files import SOURCE_FILES
+from fmvae.data.images import celeb_a_64, omniglot_28
+from fmvae.data.mnist import MNIST
+
+# MNIST
+
+
+def test_mnist_is_the_catalogue_s(tmp_path):
+  ours = MNIST(data_dir=tmp_path)
+  theirs = tfds.image_classification.MNIST(data_dir=tmp_path)
+  assert ours.name == theirs.name == "mnist"
+  assert ours.version == theirs.version
+  assert ours.data_dir == theirs.data_dir
+  assert ours.url_infos == theirs.url_infos
+  assert len(ours.url_infos) == 4
+  assert repr(ours.info.features) == repr(theirs.info.features)
+
+
+def test_mnist_from_the_real_files(real_files, tmp_path):
+  train = load("mnist", "train", data_dir=tmp_path, manual_dir=real_files)
+  test = load("mnist", "test", data_dir=tmp_path)
+  assert train.images.shape == (60_000, 28, 28, 1)
+  assert test.images.shape == (10_000, 28, 28, 1)
+  np.testing.assert_allclose(train.images.mean() / 255, 0.1306605, atol=1e-7)
+  np.testing.assert_array_equal(
+    np.bincount(train.labels["label"]),
+    [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+  )
+  np.testing.assert_array_equal(
+    np.bincount(test.labels["label"]),
+    [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+  )
+  # Images and labels belong together: the labels of the file's own order.
+  with gzip.open(real_files / "mnist" / SOURCE_FILES["mnist"][2]) as file:
+    pixels = np.frombuffer(file.read(), np.uint8, offset=16)
+  with gzip.open(real_files / "mnist" / SOURCE_FILES["mnist"][3]) as file:
+    labels = np.frombuffer(file.read(), np.uint8, offset=8)
+  label_of = {
+    image.tobytes(): label
+    for image, label in zip(pixels.reshape(-1, 784), labels, strict=True)
+  }
+  for image, label in zip(test.images, test.labels["label"], strict=True):
+    assert label_of[image.tobytes()] == label
+
+
+def test_mnist_with_a_wrong_checksum_is_refused(tmp_path):
+  files = tmp_path / "files"
+  files.mkdir()
+  for name in SOURCE_FILES["mnist"]:
+    (files / name).write_bytes(gzip.compress(b"no digits"))
+  with pytest.raises(DataError, match=r"(?s)mnist.*\.gz.* has wrong checksum"):
+    load("mnist", "train", data_dir=tmp_path / "data", manual_dir=files)
+  assert not (tmp_path / "data" / "mnist" / "3.0.1").exists()
+
+
+# Omniglot
+
+
+def _drawing(seed):
+  ink = np.random.default_rng(seed).random((105, 105)) < 0.05
+  buffer = io.BytesIO()
+  Image.fromarray(~ink).save(buffer, "png")  # 1 bit, ink is black
+  return buffer.getvalue(), ink
+
+
+@pytest.fixture
+def omniglot_files(tmp_path, monkeypatch):
+  """Two alphabets a zip, two characters each, three drawings of each."""
+  folder = tmp_path / "omniglot"
+  folder.mkdir()
+  drawings = {}
+  alphabets = {0: ("Futurama", "Greek"), 1: ("Manga", "Latin")}
+  for index, name in enumerate(SOURCE_FILES["omniglot"]):
+    root = name.removesuffix(".zip")
+    with zipfile.ZipFile(folder / name, "w") as archive:
+      archive.writestr(f"{root}/", "")
+      for a, alphabet in enumerate(alphabets[index % 2]):
+        for character in (1, 2):
+          label = 4 * (index % 2) + 2 * a + character
+          for copy in (1, 2, 3):
+            png, ink = _drawing(100 * label + copy)
+            archive.writestr(
+              f"{root}/{alphabet}/character{character:02d}"
+              f"/{label:04d}_{copy:02d}.png",
+              png,
+            )
+            drawings[label - 1, copy] = ink
+  monkeypatch.setattr(
+    omniglot_module, "_NUM_IMAGES", dict.fromkeys(omniglot_module._SPLITS, 12)
+  )
+  monkeypatch.setattr(catalogue, "_NUM_CLASSES", 8)
+  monkeypatch.setattr(catalogue, "_NUM_ALPHABETS", 4)
+  return tmp_path, drawings
+
+
+def test_omniglot(omniglot_files, tmp_path):
+  manual_dir, drawings = omniglot_files
+  args = {"data_dir": tmp_path / "data", "manual_dir": manual_dir}
+  train = load("omniglot", "train", **args)
+  test = load("omniglot", "test", **args)
+  assert train.images.shape == test.images.shape == (12, 28, 28, 1)
+  assert set(train.labels) == {"label", "alphabet", "alphabet_char_id"}
+  np.testing.assert_array_equal(np.bincount(train.labels["label"]), [3] * 4)
+  np.testing.assert_array_equal(np.unique(test.labels["label"]), [4, 5, 6, 7])
+  # Alphabets are numbered in the order of their names.
+  np.testing.assert_array_equal(np.unique(train.labels["alphabet"]), [0, 1])
+  np.testing.assert_array_equal(np.unique(test.labels["alphabet"]), [2, 3])
+  np.testing.assert_array_equal(
+    train.labels["alphabet_char_id"], train.labels["label"] % 2
+  )
+  for image, label in zip(train.images, train.labels["label"], strict=True):
+    means = [drawings[label, copy].mean() for copy in (1, 2, 3)]
+    assert min(abs(image.mean() / 255 - mean) for mean in means) < 2e-3
+
+
+def test_omniglot_28_averages_bright_ink():
+  paper = np.full((105, 105), 255, np.uint8)
+  paper[15:30, 45:60] = 0  # 4x4 pixels of the result
+  small = omniglot_28(paper)
+  expected = np.zeros((28, 28, 1), np.uint8)
+  expected[4:8, 12:16] = 255
+  assert small.dtype == np.uint8
+  np.testing.assert_array_equal(small, expected)
+  np.testing.assert_array_equal(
+    omniglot_28(paper[..., None].repeat(3, 2)), small
+  )
+
+
+def test_omniglot_refuses_a_wrong_number_of_pictures(
+  omniglot_files, monkeypatch, tmp_path
+):
+  manual_dir, _ = omniglot_files
+  monkeypatch.setitem(omniglot_module._NUM_IMAGES, "test", 13)
+  with pytest.raises(DataError, match=r"images_evaluation\.zip holds 12 .* 13"):
+    load("omniglot", "train", data_dir=tmp_path / "d", manual_dir=manual_dir)
+
+
+def test_omniglot_never_counts_a_path_that_leaves_the_archive(
+  omniglot_files, tmp_path
+):
+  manual_dir, _ = omniglot_files
+  with zipfile.ZipFile(
+    manual_dir / "omniglot" / "images_background.zip", "a"
+  ) as archive:
+    archive.writestr("../../evil/character01/0001_01.png", _drawing(0)[0])
+    archive.writestr("../evil/character01/0001_02.png", _drawing(0)[0])
+  data_dir = tmp_path / "data"
+  train = load("omniglot", "train", data_dir=data_dir, manual_dir=manual_dir)
+  assert len(train.images) == 12
+  assert not list(tmp_path.rglob("*.png"))
+
+
+def test_omniglot_with_a_damaged_picture_is_refused(omniglot_files, tmp_path):
+  manual_dir, _ = omniglot_files
+  path = manual_dir / "omniglot" / "images_background_small1.zip"
+  with zipfile.ZipFile(path) as archive:
+    info = archive.infolist()[-1]
+  content = bytearray(path.read_bytes())
+  content[info.header_offset + 80 + len(info.filename)] ^= 255
+  path.write_bytes(content)
+  with pytest.raises(DataError, match=r"small1\.zip is damaged"):
+    load("omniglot", "train", data_dir=tmp_path / "d", manual_dir=manual_dir)
+
+
+def test_no_zip_file_at_all(omniglot_files, tmp_path):
+  manual_dir, _ = omniglot_files
+  (manual_dir / "omniglot" / "images_background.zip").write_text("404")
+  with pytest.raises(DataError, match=r"images_background\.zip is not a"):
+    load("omniglot", "train", data_dir=tmp_path / "d", manual_dir=manual_dir)
+
+
+def test_real_omniglot_has_the_official_layout(real_files):
+  for split, name in zip(
+    omniglot_module._SPLITS, SOURCE_FILES["omniglot"], strict=True
+  ):
+    found = omniglot_module._find_members(
+      real_files / "omniglot" / name, name, omniglot_module._NUM_IMAGES[split]
+    )
+    labels = {int(match["label"]) for match in found}
+    alphabets = {match["alphabet"] for match in found}
+    assert len(found) == 20 * len(labels)
+    assert len(alphabets) == {"train": 30, "test": 20}.get(split, 5)
+
+
+# CelebA
+
+
+def _face(seed):
+  colour = np.random.default_rng(seed).integers(0, 256, 3)
+  image = np.broadcast_to(colour.astype(np.uint8), (218, 178, 3))
+  buffer = io.BytesIO()
+  Image.fromarray(np.ascontiguousarray(image)).save(buffer, "jpeg", quality=95)
+  return buffer.getvalue(), colour
+
+
+@pytest.fixture
+def celeb_a_files(tmp_path):
+  """Seven pictures of one colour each; the last has no attributes."""
+  folder = tmp_path / "celeb_a"
+  folder.mkdir()
+  names = [f"{index:06d}.jpg" for index in range(1, 8)]
+  with zipfile.ZipFile(folder / "img_align_celeba.zip", "w") as archive:
+    for index, name in enumerate(names):
+      archive.writestr(f"img_align_celeba/{name}", _face(index)[0])
+  rows = ["6", " ".join(CelebA.ATTRIBUTES) + " "]
+  for index, name in enumerate(names[:6]):
+    values = ["1" if (index >> bit) & 1 else "-1" for bit in range(3)]
+    rows.append(f"{name} {' '.join(values)}  1 {' '.join(['-1'] * 36)}")
+  (folder / "list_attr_celeba.txt").write_text("\n".join(rows) + "\n")
+  partition = [f"{n} {s}" for n, s in zip(names, "0000120", strict=True)]
+  (folder / "list_eval_partition.txt").write_text("\n".join(partition) + "\n")
+  return folder
+
+
+def test_celeb_a(celeb_a_files, tmp_path, caplog):
+  args = {"data_dir": tmp_path / "data", "manual_dir": celeb_a_files}
+  absl_logging.set_verbosity(absl_logging.INFO)
+  with caplog.at_level(logging.INFO, logger="absl"):
+    train = load("celeb_a", "train", **args)
+  assert "6 of the official 202599 pictures; 1 in" in caplog.text
+  assert train.images.shape == (4, 64, 64, 3)
+  assert list(train.labels) == list(CelebA.ATTRIBUTES)
+  first, second = list(CelebA.ATTRIBUTES)[:2]
+  seen = set()
+  for index, image in enumerate(train.images):
+    face = train.labels[first][index] + 2 * train.labels[second][index]
+    colour = _face(face)[1]
+    assert np.abs(image.astype(int) - colour).max() < 6  # RGB, not BGR
+    seen.add(int(face))
+  assert seen == {0, 1, 2, 3}
+  assert (train.labels[CelebA.ATTRIBUTES[3]] == 1).all()
+  assert (train.labels[CelebA.ATTRIBUTES[39]] == 0).all()
+  assert len(load("celeb_a", "validation", **args).images) == 1
+  assert len(load("celeb_a", "test", **args).images) == 1
+
+
+def test_celeb_a_64_takes_the_centre():
+  image = np.zeros((218, 178, 3), np.uint8)
+  image[35:183, 15:163] = 200
+  buffer = io.BytesIO()
+  Image.fromarray(image).save(buffer, "png")
+  small = celeb_a_64(buffer.getvalue())
+  assert small.shape == (64, 64, 3)
+  assert (small == 200).all()
+
+
+def test_celeb_a_without_an_empty_split(celeb_a_files, tmp_path):
+  path = celeb_a_files / "list_eval_partition.txt"
+  path.write_text(path.read_text().replace(" 1\n", " 0\n"))
+  args = {"data_dir": tmp_path / "data", "manual_dir": celeb_a_files}
+  assert len(load("celeb_a", "train", **args).images) == 5
+  with pytest.raises(DataError, match="none of split 'validation'"):
+    load("celeb_a", "validation", **args)
+
+
+@pytest.mark.parametrize(
+  ("file", "old", "new", "words"),
+  [
+    ("list_attr_celeba.txt", "Young", "Old", "40 CelebA attributes"),
+    ("list_attr_celeba.txt", "-1\n", "\n", "40 times -1 or 1"),
+    ("list_eval_partition.txt", " 2\n", " 3\n", "0, 1 or 2"),
+    ("list_eval_partition.txt", ".jpg", ".png", "no picture that"),
+  ],
+)
+def test_celeb_a_with_wrong_lists(
+  celeb_a_files, tmp_path, file, old, new, words
+):
+  path = celeb_a_files / file
+  path.write_text(path.read_text().replace(old, new))
+  with pytest.raises(DataError, match=words):
+    load("celeb_a", "test", data_dir=tmp_path, manual_dir=celeb_a_files)
+
+
+@pytest.mark.parametrize("size", [(64, 64), None])
+def test_celeb_a_with_a_wrong_picture(celeb_a_files, tmp_path, size):
+  buffer = io.BytesIO(b"no picture")
+  if size:
+    buffer = io.BytesIO()
+    Image.new("RGB", size).save(buffer, "jpeg")
+  with zipfile.ZipFile(celeb_a_files / "img_align_celeba.zip", "w") as archive:
+    archive.writestr("img_align_celeba/000001.jpg", buffer.getvalue())
+  with pytest.raises(DataError, match=r"img_align_celeba/000001\.jpg in .* is"):
+    load("celeb_a", "train", data_dir=tmp_path, manual_dir=celeb_a_files)
+
+
+def test_celeb_a_is_never_downloaded(tmp_path):
+  with pytest.raises(DataError, match=r"list_attr_celeba\.txt.*--manual_dir"):
+    load("celeb_a", "train", data_dir=tmp_path)

@@ -1,0 +1,196 @@
+"""`load` on the embedded digits, and every kind of bad input."""
+
+import dataclasses
+import hashlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fmvae import data
+from fmvae.data import sources
+from fmvae.data.digits import UciDigits
+
+
+def test_digits(prepared):
+  from sklearn.datasets import load_digits
+
+  train = data.load("uci_digits", "train", data_dir=prepared)
+  test = data.load("uci_digits", "test", data_dir=prepared)
+  assert (train.name, train.split) == ("uci_digits", "train")
+  assert train.images.shape == (1_500, 8, 8, 1)
+  assert test.images.shape == (297, 8, 8, 1)
+  assert train.images.dtype == np.uint8
+  assert set(train.labels) == {"label"}
+  assert train.labels["label"].dtype == np.int32
+  assert hashlib.sha256(train.images.tobytes()).hexdigest()[:16] == (
+    "a621c9472a1b2925"
+  )
+  # Every pair of image and label is one of scikit-learn's, once.
+  digits = load_digits()
+  expected = [
+    ((levels * 255 / 16 + 0.5).astype(np.uint8).tobytes(), int(label))
+    for levels, label in zip(digits.images, digits.target, strict=True)
+  ]
+  for part, rows in ((train, expected[:1_500]), (test, expected[1_500:])):
+    pairs = zip(part.images, part.labels["label"], strict=True)
+    found = [(image.tobytes(), int(label)) for image, label in pairs]
+    assert sorted(found) == sorted(rows)
+
+
+def test_an_image_set_is_frozen(prepared):
+  images = data.load("uci_digits", "test", data_dir=prepared)
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    images.split = "train"
+
+
+def test_the_second_load_reads_the_prepared_copy(prepared, monkeypatch):
+  def refuse(*args):
+    raise AssertionError("prepared again")
+
+  monkeypatch.setattr(UciDigits, "_split_generators", refuse)
+  assert len(data.load("uci_digits", "train", data_dir=prepared).images)
+
+
+def test_no_tensorflow_and_a_light_import(tmp_path):
+  program = f"""
+import sys
+from fmvae import data
+heavy = {{"tensorflow_datasets", "cv2", "sklearn", "tensorflow"}}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+data.load("uci_digits", "train", data_dir={str(tmp_path)!r})
+assert "tensorflow_datasets" in sys.modules
+assert "tensorflow" not in sys.modules
+"""
+  subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_crash_leaves_nothing_behind(tmp_path, monkeypatch):
+  generate = UciDigits._generate_examples
+
+  def crash(self, images, labels):
+    yield from list(generate(self, images, labels))[:100]
+    raise RuntimeError("power cut")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(UciDigits, "_generate_examples", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+      data.load("uci_digits", "train", data_dir=tmp_path)
+  assert not list((tmp_path / "uci_digits").iterdir())
+  assert len(data.load("uci_digits", "train", data_dir=tmp_path).images) == 1500
+
+
+def test_another_process_may_prepare_first(tmp_path, prepared, monkeypatch):
+  generate = UciDigits._generate_examples
+
+  def overtaken(self, images, labels):
+    if not (tmp_path / "uci_digits" / "1.0.0").exists():
+      shutil.copytree(
+        prepared / "uci_digits" / "1.0.0", tmp_path / "uci_digits" / "1.0.0"
+      )
+    yield from generate(self, images, labels)
+
+  monkeypatch.setattr(UciDigits, "_generate_examples", overtaken)
+  assert len(data.load("uci_digits", "train", data_dir=tmp_path).images) == 1500
+
+
+# Bad input
+
+
+def test_unknown_name(tmp_path):
+  with pytest.raises(data.DataError, match="'mnits'; choose one of uci_digits"):
+    data.load("mnits", "train", data_dir=tmp_path)
+
+
+def test_unknown_split(tmp_path):
+  with pytest.raises(data.DataError, match="'mnist' has no split 'valid'"):
+    data.load("mnist", "valid", data_dir=tmp_path)
+  assert not list(tmp_path.iterdir())
+
+
+def test_missing_source_files(tmp_path):
+  files = tmp_path / "mnist"
+  files.mkdir()
+  (files / "train-images-idx3-ubyte.gz").touch()
+  with pytest.raises(data.DataError) as caught:
+    data.load("mnist", "train", data_dir=tmp_path / "d", manual_dir=tmp_path)
+  message = str(caught.value)
+  assert "train-images" not in message
+  for name in ("train-labels", "t10k-images", "t10k-labels"):
+    assert f"{name}-idx" in message
+  assert f"in {files}" in message
+  assert "--manual_dir" in message
+
+
+def test_no_network(tmp_path, monkeypatch):
+  def refuse(*args, **kwargs):
+    raise OSError("no route")
+
+  monkeypatch.setattr(sources.urllib.request, "urlopen", refuse)
+  with pytest.raises(data.DataError, match=r"no route.*t10k.*--manual_dir"):
+    data.load("mnist", "train", data_dir=tmp_path)
+
+
+def test_a_data_dir_that_cannot_be_written(tmp_path):
+  (tmp_path / "file").touch()
+  with pytest.raises(data.DataError, match=r"Cannot write .*file/here.*--data"):
+    data.load("uci_digits", "train", data_dir=tmp_path / "file" / "here")
+
+
+@pytest.fixture
+def copy(prepared, tmp_path):
+  shutil.copytree(prepared / "uci_digits", tmp_path / "uci_digits")
+  return tmp_path / "uci_digits" / "1.0.0"
+
+
+def _spoil_empty(folder):
+  for path in folder.iterdir():
+    path.unlink()
+
+
+def _spoil_info(folder):
+  (folder / "dataset_info.json").unlink()
+
+
+def _spoil_json(folder):
+  path = folder / "dataset_info.json"
+  path.write_text(path.read_text()[:100])
+
+
+def _spoil_shard(folder):
+  next(folder.glob("*train.array_record*")).unlink()
+
+
+def _spoil_records(folder):
+  path = next(folder.glob("*train.array_record*"))
+  path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _spoil_format(folder):
+  path = folder / "dataset_info.json"
+  path.write_text(path.read_text().replace("array_record", "tfrecord"))
+
+
+@pytest.mark.parametrize(
+  "spoil",
+  [
+    _spoil_empty,
+    _spoil_info,
+    _spoil_shard,
+    _spoil_records,
+    _spoil_format,
+  ],
+)
+def test_half_a_copy_is_refused(copy, spoil):
+  spoil(copy)
+  with pytest.raises(data.DataError, match=f"{copy} holds no complete copy"):
+    data.load("uci_digits", "train", data_dir=copy.parent.parent)
+
+
+def test_a_copy_with_a_cut_description_is_refused(copy):
+  _spoil_json(copy)
+  root = copy.parent.parent
+  with pytest.raises(data.DataError, match=f"'uci_digits' in {root} cannot be"):
+    data.load("uci_digits", "train", data_dir=root)
