@@ -32,9 +32,9 @@ def test_batch_size_does_not_change_the_row():
 
 
 def test_a_batch_depends_on_seed_and_step_alone():
-  options = {"num_data": 100, "batch_size": 32}
-  direct = batch_indices(5, 40, **options)
-  for step in range(40):
+  options = {"num_data": 1_000, "batch_size": 32}
+  direct = batch_indices(5, 40, **options).copy()
+  for step in (*range(40), 40):
     batch_indices(5, step, **options)[:] = 0  # a copy: this spoils nothing
   np.testing.assert_array_equal(batch_indices(5, 40, **options), direct)
   assert not np.array_equal(batch_indices(6, 40, **options), direct)

@@ -168,6 +168,11 @@ def _spoil_records(folder):
   path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def _spoil_count(folder):
+  shard = next(folder.glob("*train.array_record*"))
+  shutil.copy(next(folder.glob("*test.array_record*")), shard)  # 297 records
+
+
 def _spoil_format(folder):
   path = folder / "dataset_info.json"
   path.write_text(path.read_text().replace("array_record", "tfrecord"))
@@ -180,6 +185,7 @@ def _spoil_format(folder):
     _spoil_info,
     _spoil_shard,
     _spoil_records,
+    _spoil_count,
     _spoil_format,
   ],
 )
