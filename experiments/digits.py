@@ -19,8 +19,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.learning_rate = 1e-3
   config.steps = {"pretrain": 4000, "prior": 1000, "joint": 5000}
   config.start_encodings = 1500
-  if arg == "smoke":
-    config_lib.shrink(config)
-  elif arg is not None:
-    raise ValueError(f"digits.py takes no argument but 'smoke', got {arg!r}")
+  config_lib.apply_argument(config, arg)
   return config

@@ -1,6 +1,5 @@
 """The configuration of an experiment: its fields, defaults and checks."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -48,17 +47,31 @@ def default() -> ConfigDict:
   ).lock()
 
 
-def shrink(config: ConfigDict) -> None:
-  """Makes an experiment a matter of seconds, to see that it runs ("smoke")."""
-  config.steps = {"pretrain": 4, "prior": 4, "joint": 4}
-  config.batch_size = 8
-  config.start_encodings = max(k for _, k in config.factors)
-  config.log_every = 2
+def apply_argument(config: ConfigDict, arg: str | None) -> None:
+  """What may follow the colon of a config file: 'smoke', or K.
+
+  'smoke' makes an experiment a matter of seconds, to see that it runs; a
+  number is the K of every factor.
+
+  Raises:
+    ValueError: anything else.
+  """
+  if arg == "smoke":
+    config.steps = {"pretrain": 4, "prior": 4, "joint": 4}
+    config.batch_size = 8
+    config.start_encodings = max(k for _, k in config.factors)
+    config.log_every = 2
+  elif arg is not None:
+    if not arg.isdecimal():
+      raise ValueError(
+        f"the config's argument must be K or 'smoke', got {arg!r}"
+      )
+    config.factors = tuple((d, int(arg)) for d, _ in config.factors)
 
 
 def validate(config: ConfigDict) -> None:
   """Raises ValueError, naming the field, for a config that cannot run."""
-  _check_fields(config, default(), "config")
+  _check_fields(config.to_dict(), default().to_dict(), "config")
   _check_positive(config)
   factors = config.factors
   is_pairs = isinstance(factors, tuple | list) and all(
@@ -100,7 +113,7 @@ def _named(field: str, build: Any) -> None:
     raise ValueError(f"{field}: {error}") from error
 
 
-def _check_fields(given: Mapping, known: Mapping, path: str) -> None:
+def _check_fields(given: dict, known: dict, path: str) -> None:
   if path == "config.network":
     return  # its options belong to the network, which checks them
   for name in given:
@@ -111,8 +124,8 @@ def _check_fields(given: Mapping, known: Mapping, path: str) -> None:
   for name, value in known.items():
     if name not in given:
       raise ValueError(f"{path}.{name} is missing")
-    if isinstance(value, Mapping):
-      if not isinstance(given[name], Mapping):
+    if isinstance(value, dict):
+      if not isinstance(given[name], dict):
         raise ValueError(f"{path}.{name} must have fields {sorted(value)}")
       _check_fields(given[name], value, f"{path}.{name}")
 

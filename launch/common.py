@@ -1,12 +1,15 @@
 """Flags and checks that the programs in this folder share."""
 
+import re
 import sys
+from collections.abc import Callable
 
-from absl import flags, logging
+from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from fmvae import experiment
 
+_DEFAULT_CONFIG = "experiments/digits.py"
 _DATA_DIR = flags.DEFINE_string(
   "data_dir",
   None,
@@ -17,6 +20,30 @@ _MANUAL_DIR = flags.DEFINE_string(
 )
 
 
+def run_with_config(main: Callable[[list[str]], None]) -> None:
+  """`app.run` for a `--config`; one that cannot be read costs one sentence."""
+  app.run(main, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+  # A default given to the flag itself would be parsed with the overrides that
+  # are meant for another file.
+  if not any(re.match(r"--?config($|=)", arg) for arg in argv):
+    argv = [argv[0], f"--config={_DEFAULT_CONFIG}", *argv[1:]]
+  try:
+    rest = app.parse_flags_with_usage(argv)
+    list(flags.FLAGS.config)  # raises if the file could not be read
+  except AttributeError as error:
+    # All that ml_collections says is the field's last name, in quotes.
+    name = str(error).strip("'\"")
+    given = [arg for arg in argv if arg.startswith("--config.") and name in arg]
+    sys.exit(f"error: the config has no field {name!r} ({', '.join(given)}).")
+  except OSError:
+    given = [arg for arg in argv if arg.startswith("--config")]
+    sys.exit(f"error: there is no config file as in {', '.join(given)}.")
+  return rest
+
+
 def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
   """The experiment of a config; ends the program with a sentence on bad input.
 
@@ -24,7 +51,7 @@ def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
     argv: what `app.run` passes; anything left over in it is an error.
     config: what the flags resolved to.
   """
-  if flags.FLAGS["verbosity"].using_default_value:
+  if not flags.FLAGS["verbosity"].present:
     logging.set_verbosity(logging.WARNING)  # libraries log each file they write
   if len(argv) > 1:
     sys.exit(f"error: unexpected argument {argv[1]!r}; fields need --config.")

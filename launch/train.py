@@ -8,7 +8,7 @@
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 from fmvae.training import loop
@@ -16,8 +16,9 @@ from launch import common
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
-  "experiments/digits.py",
-  "The experiment; its fields are flags, as in --config.seed=1.",
+  None,
+  "The experiment, else experiments/digits.py; its fields are flags, as in "
+  "--config.seed=1.",
 )
 _WORKDIR = flags.DEFINE_string(
   "workdir",
@@ -42,4 +43,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  app.run(main)
+  common.run_with_config(main)

@@ -1,0 +1,18 @@
+"""Binarised MNIST with an MLP pair, for a CPU: the bound at one K (Sec. 4.1).
+
+Command, for K = 128 (the argument; 1, 16, 128 are in BUILD_NOTES.md):
+  python -m launch.train --config=experiments/mnist_mlp.py:128
+"""
+
+from ml_collections import ConfigDict
+
+from fmvae import config as config_lib
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  config = config_lib.default()
+  config.network = {"name": "mlp", "hidden": (512, 512)}
+  config.learning_rate = 3e-4
+  config.steps = {"pretrain": 15_000, "prior": 2_000, "joint": 8_000}
+  config_lib.apply_argument(config, arg)
+  return config

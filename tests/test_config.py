@@ -1,0 +1,103 @@
+"""Impossible configs are named by field, before anything is compiled."""
+
+import importlib
+import pathlib
+
+import pytest
+from ml_collections import ConfigDict
+
+from experiments import digits
+from fmvae import config as config_lib
+from fmvae import experiment
+
+CONFIGS = sorted(
+  p.stem
+  for p in pathlib.Path(__file__).parent.parent.glob("experiments/*.py")
+  if p.stem != "__init__"
+)
+
+BAD = [
+  ("factors", (), "config.factors"),
+  ("factors", ((64,),), "config.factors"),
+  ("factors", ((64, 0),), r"config.factors\[0\]"),
+  ("factors", ((64, 4.0),), "config.factors"),
+  ("factors", ((32, 4), (16, 4)), "sum to 48.* config.latent_dim = 64"),
+  ("factors", ((64, 20_000),), "config.start_encodings"),
+  ("batch_size", 0, "config.batch_size"),
+  ("learning_rate", "fast", "config.learning_rate"),
+  ("seed", -1, "config.seed"),
+  ("svi.kappa", 0.5, "config.svi: kappa"),
+  ("svi.tau0", 0.0, "config.svi: tau0"),
+  ("hyperprior.s0", 0.0, "config.hyperprior: .*s0"),
+  ("hyperprior.q0", 1.0, "config.hyperprior.q0 is not a field"),
+  ("steps.joint", -1, "config.steps.joint"),
+  ("steps", {"pretrain": 0, "prior": 0, "joint": 0}, "config.steps"),
+  ("dataset.binarisation", "maybe", "config.dataset.binarisation"),
+  ("dataset.labels", ((1, "label"),), "names factor 1, which does not exist"),
+  ("dataset.labels", ("label",), "config.dataset.labels"),
+  ("dataset.labelled_fraction", 1.5, "config.dataset.labelled_fraction"),
+  ("likelihood", "gaussian", "config.likelihood"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "message"), BAD)
+def test_bad_field_is_named(field, value, message):
+  fields = config_lib.default().to_dict()
+  *path, name = field.split(".")
+  holder = fields
+  for part in path:
+    holder = holder[part]
+  holder[name] = value
+  with pytest.raises(ValueError, match=message):
+    config_lib.validate(ConfigDict(fields))
+
+
+def test_missing_field_is_named():
+  fields = config_lib.default().to_dict()
+  del fields["svi"]["tau0"]
+  with pytest.raises(ValueError, match=r"config.svi.tau0 is missing"):
+    config_lib.validate(ConfigDict(fields))
+
+
+def test_bad_data_fields_are_named(prepared):
+  config = digits.get_config("smoke")
+  config.dataset.labels = ((0, "lable"),)
+  with pytest.raises(ValueError, match=r"'lable'; uci_digits has \['label'\]"):
+    experiment.build(config, data_dir=prepared)
+  config = digits.get_config("5")
+  config.dataset.labels = ((0, "label"),)
+  with pytest.raises(
+    ValueError, match="from 0 to 9, factor 0"
+  ):
+    experiment.build(config, data_dir=prepared)
+  config = digits.get_config("1600")
+  config.start_encodings = 2000
+  with pytest.raises(
+    ValueError, match="more than the 1500"
+  ):
+    experiment.build(config, data_dir=prepared)
+  config = digits.get_config()
+  config.network.width = 3
+  with pytest.raises(ValueError, match="network 'mlp' takes the options"):
+    experiment.build(config, data_dir=prepared)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("arg", [None, "smoke", "7"])
+def test_every_config_is_valid(name, arg):
+  module = importlib.import_module(f"experiments.{name}")
+  config = module.get_config(arg)
+  config_lib.validate(config)
+  if arg == "7":
+    assert {k for _, k in config.factors} == {7}
+
+
+def test_every_config_states_its_command():
+  for name in CONFIGS:
+    text = importlib.import_module(f"experiments.{name}").__doc__
+    assert "python -m launch.train" in text, name
+
+
+def test_wrong_argument():
+  with pytest.raises(ValueError, match="argument must be K or 'smoke'"):
+    digits.get_config("many")

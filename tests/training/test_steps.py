@@ -1,0 +1,190 @@
+"""The pure steps against the full batch on one device, and each other."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fmvae import likelihoods, networks, objective, prior
+from fmvae.data import binarisation
+from fmvae.training import state as state_lib
+from fmvae.training import steps as steps_lib
+from fmvae.training.state import Batch
+
+SHAPE, BATCH, N = (4, 4, 1), 8, 100
+FACTORS = ((3, 4), (2, 3))
+MODEL = objective.Model(
+  networks.make(
+    "mlp",
+    latent_dim=5,
+    image_shape=SHAPE,
+    likelihood="bernoulli",
+    hidden=(8,),
+  ),
+  likelihoods.get("bernoulli"),
+)
+SGD = optax.sgd(0.05)
+
+
+def make_state(optimizer=SGD):
+  return state_lib.init(
+    jax.random.key(0), MODEL.vae, optimizer, FACTORS, prior.Hyperprior()
+  )
+
+
+def make_steps(axis_name=None, optimizer=SGD):
+  return steps_lib.make_steps(
+    MODEL,
+    optimizer,
+    binarisation.dynamic,
+    num_data=N,
+    kl_weight=lambda step: 0.5 + 0.1 * step,
+    step_size=lambda tau: 0.3 / (1 + tau),
+    axis_name=axis_name,
+  )
+
+
+def batch(seed=0):
+  rng = np.random.default_rng(seed)
+  labels = np.full((BATCH, 2), -1, np.int32)
+  labels[::3, 1] = rng.integers(0, 3, len(labels[::3]))
+  return Batch(
+    images=rng.integers(0, 256, (BATCH, *SHAPE), dtype=np.uint8), labels=labels
+  )
+
+
+def trajectory(num_devices):
+  """States after two steps of each phase, from SGD, on any device count."""
+  devices = jax.devices()[:num_devices]
+  assert len(devices) == num_devices
+  steps = make_steps("d")
+  state = jax.tree.map(
+    lambda x: jnp.broadcast_to(x, (num_devices, *x.shape)), make_state()
+  )
+  infos = []
+  for phase in steps:
+    run = jax.pmap(phase, "d", devices=devices)
+    for seed in range(2):
+      parts = jax.tree.map(
+        lambda x: x.reshape(num_devices, -1, *x.shape[1:]), batch(seed)
+      )
+      state, info = run(state, parts)
+      infos.append(info)
+  return jax.device_get(jax.tree.map(lambda x: x[0], (numbers(state), infos)))
+
+
+def numbers(state):
+  return state.replace(key=jax.random.key_data(state.key))
+
+
+def assert_close(x, y, rtol=2e-5):
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6), x, y
+  )
+
+
+def test_one_two_and_four_devices_take_the_full_batch_trajectory():
+  # SGD: Adam would hide a gradient that is wrong by a factor.
+  state, infos = make_state(), []
+  for phase in make_steps():
+    step = jax.jit(phase)
+    for seed in range(2):
+      state, info = step(state, batch(seed))
+      infos.append(info)
+  alone = jax.device_get((numbers(state), infos))
+  for num_devices in (1, 2, 4):
+    assert_close(trajectory(num_devices), alone)
+
+
+def test_joint_step_is_eq_4_with_gamma_held_fixed_then_eq_13():
+  state, data = make_state(), batch()
+  new, info = jax.jit(make_steps().joint)(state, data)
+  # The same from the definitions, with gamma a constant of its own.
+  keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))
+  step_key = jax.random.fold_in(state.key, 0)
+  pairs = jax.vmap(jax.random.split)(keys(jnp.arange(BATCH)))
+  x = jax.vmap(binarisation.dynamic)(pairs[:, 0], data.images)
+  noise = jax.vmap(lambda k: jax.random.normal(k, (5,)))(pairs[:, 1])
+  gamma = prior.responsibilities(
+    state.prior, *MODEL.vae.encode(state.params, x), data.labels
+  )
+
+  def elbo(params):
+    loc, log_var = MODEL.vae.encode(params, x)
+    z = loc + jnp.exp(log_var / 2) * noise
+    reconstruction = MODEL.likelihood.log_prob(MODEL.vae.decode(params, z), x)
+    cost = prior.kl_z(state.prior, loc, log_var, gamma)
+    cost += prior.kl_r(state.prior, gamma)
+    return jnp.mean(reconstruction - cost.sum(-1))
+
+  value, grads = jax.jit(jax.value_and_grad(elbo))(state.params)
+  wanted = jax.tree.map(lambda p, g: p + 0.05 * g, state.params, grads)
+  assert_close(new.params, wanted)
+  np.testing.assert_allclose(info["bound"], value, rtol=1e-5)
+  moved = prior.svi_update(
+    state.prior,
+    *MODEL.vae.encode(wanted, x),
+    num_data=N,
+    step_size=0.3,
+    labels=data.labels,
+  )
+  assert_close(new.prior, moved, rtol=1e-4)
+
+
+def test_each_phase_moves_its_own_parameters_alone():
+  state, steps = make_state(), make_steps()
+  pretrained, _ = jax.jit(steps.pretrain)(state, batch())
+  fitted, _ = jax.jit(steps.prior)(state, batch())
+  assert_close(pretrained.prior, state.prior, rtol=0)
+  assert_close(fitted.params, state.params, rtol=0)
+  old, moved = state.params["encoder"], pretrained.params["encoder"]
+  assert any(
+    jax.tree.leaves(jax.tree.map(lambda a, b: (a != b).any(), old, moved))
+  )
+  assert (fitted.prior.factors[0].c != state.prior.factors[0].c).any()
+  counts = [int(s.prior_updates) for s in (pretrained, fitted)]
+  assert counts == [0, 1]
+  assert int(pretrained.step) == int(fitted.step) == 1
+
+
+def test_same_step_same_noise_next_step_other_noise():
+  state = make_state(optax.sgd(0.0))
+  step = jax.jit(make_steps(optimizer=optax.sgd(0.0)).pretrain)
+  next_state, first = step(state, batch())
+  _, again = step(state, batch())
+  _, second = step(next_state, batch())
+  assert first["reconstruction"] == again["reconstruction"]
+  assert first["reconstruction"] != second["reconstruction"]
+
+
+def test_one_certain_component_is_the_plain_vae():
+  # K = 1 with mu = 0 and alpha = 1 known for certain is N(0, I).
+  sure = jnp.full((1, 5), 1e7)
+  state = prior.from_mean_params(
+    [prior.MeanParams(m=0 * sure, s=sure, a=sure, b=sure, c=jnp.ones(1))]
+  )
+  params = make_state().params
+  x = jnp.asarray(
+    np.random.default_rng(0).integers(0, 2, (BATCH, *SHAPE)), float
+  )
+  noise = jax.random.normal(jax.random.key(1), (BATCH, 5))
+  plain = objective.standard_normal_terms(MODEL, params, x, noise)
+  mixture, resp = objective.mixture_terms(MODEL, params, state, x, noise)
+  assert_close(mixture, plain, rtol=1e-4)
+  np.testing.assert_array_equal(resp[0], 1)
+
+
+@pytest.mark.parametrize("phase", ["pretrain", "prior", "joint"])
+def test_ten_steps_one_trace(phase):
+  traces = 0
+
+  def counted(state, data):
+    nonlocal traces
+    traces += 1
+    return getattr(make_steps(), phase)(state, data)
+
+  step, state = jax.jit(counted), make_state()
+  for seed in range(10):
+    state, _ = step(state, batch(seed))
+  assert traces == 1
