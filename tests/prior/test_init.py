@@ -1,0 +1,125 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fmvae.prior as prior
+
+from . import oracle
+from .helpers import assert_finite, close, to_oracle
+
+FACTORS = ((2, 3), (4, 5), (1, 2))
+KEY = jax.random.key(0)
+
+
+def encodings(num):
+  rng = np.random.default_rng(0)
+  loc = 3 + rng.normal(size=(num, 7)) * np.arange(1, 8)
+  return loc.astype(np.float32), np.full((num, 7), -2.0, np.float32)
+
+
+@pytest.mark.parametrize("from_data", [False, True])
+def test_shapes_dtypes_and_domains(from_data):
+  loc, log_var = encodings(20) if from_data else (None, None)
+  state = prior.init(KEY, FACTORS, loc=loc, log_var=log_var)
+  assert state.hyperprior == prior.Hyperprior()
+  params = prior.mean_params(state)
+  assert isinstance(params, tuple)
+  for p, (d, k) in zip(params, FACTORS, strict=True):
+    assert {x.shape for x in (p.m, p.s, p.a, p.b)} == {(k, d)}
+    assert p.c.shape == (k,)
+    assert all(np.all(x > 0) for x in (p.s, p.a, p.b, p.c))
+  assert {x.dtype for x in jax.tree.leaves(state)} == {np.dtype(np.float32)}
+  assert_finite(state)
+
+
+@pytest.mark.parametrize("from_data", [False, True])
+def test_no_two_components_start_alike(from_data):
+  loc, log_var = encodings(20) if from_data else (None, None)
+  for seed in range(5):
+    state = prior.init(jax.random.key(seed), FACTORS, loc=loc, log_var=log_var)
+    for p in prior.mean_params(state):
+      assert len(np.unique(p.m, axis=0)) == len(p.m)
+
+
+def test_fewer_points_than_components_are_refused():
+  """Some components would have to start alike."""
+  loc, log_var = encodings(3)
+  with pytest.raises(ValueError, match="loc"):
+    prior.init(KEY, ((7, 5),), loc=loc, log_var=log_var)
+
+
+def test_means_are_encodings_of_random_points():
+  loc, log_var = encodings(20)
+  drawn = set()
+  for seed in range(4):
+    state = prior.init(jax.random.key(seed), FACTORS, loc=loc, log_var=log_var)
+    blocks = oracle.split(loc, to_oracle(state))
+    for p, block in zip(to_oracle(state), blocks, strict=True):
+      distance = np.abs(p.m[:, None] - block).max(axis=-1)
+      np.testing.assert_allclose(distance.min(axis=-1), 0, atol=1e-5)
+    drawn.add(tuple(distance.argmin(axis=-1)))
+  assert len(drawn) > 1
+
+
+def test_spread_is_that_of_the_data():
+  loc, log_var = encodings(500)
+  state = prior.init(KEY, FACTORS, loc=loc, log_var=log_var, num_data=50_000)
+  expected = loc.var(axis=0) + np.exp(log_var).mean(axis=0)
+  variances = np.concatenate(
+    [(p.b / p.a).mean(axis=0) for p in to_oracle(state)]
+  )
+  np.testing.assert_allclose(variances, expected, rtol=0.05)
+
+
+def test_means_without_data():
+  state = prior.init(KEY, ((50, 80),))
+  m = np.asarray(prior.mean_params(state)[0].m)
+  np.testing.assert_allclose(m.std(), 0.1, rtol=0.05)
+  assert abs(m.mean()) < 4 * 0.1 / np.sqrt(m.size)
+
+
+@pytest.mark.parametrize("from_data", [False, True])
+def test_num_data_is_shared_between_the_components(from_data):
+  loc, log_var = encodings(20) if from_data else (None, None)
+  hyper = prior.Hyperprior(s0=0.4, a0=1.3, b0=0.8, c0=1.6)
+  state = prior.init(
+    KEY, FACTORS, hyper, loc=loc, log_var=log_var, num_data=600
+  )
+  assert state.hyperprior == hyper
+  for p, (_, k) in zip(to_oracle(state), FACTORS, strict=True):
+    np.testing.assert_allclose(p.c, 1.6 + 600 / k, rtol=1e-5)
+    np.testing.assert_allclose(p.s, 0.4 + 600 / k, rtol=1e-5)
+    np.testing.assert_allclose(p.a, 1.3 + 300 / k, rtol=1e-5)
+
+
+@pytest.mark.parametrize("from_data", [False, True])
+def test_key_alone_decides(from_data):
+  loc, log_var = encodings(20) if from_data else (None, None)
+  one, same, other = (
+    prior.init(jax.random.key(seed), FACTORS, loc=loc, log_var=log_var)
+    for seed in (1, 1, 2)
+  )
+  close(one, same, 0)
+  assert np.any(prior.mean_params(one)[1].m != prior.mean_params(other)[1].m)
+
+
+def test_factors_of_equal_size_start_apart():
+  first, second = prior.mean_params(prior.init(KEY, ((4, 5), (4, 5))))
+  assert np.all(first.m != second.m)
+
+
+def test_double_precision(x64):
+  state = prior.init(KEY, FACTORS, dtype=jnp.float64)
+  assert {x.dtype for x in jax.tree.leaves(state)} == {np.dtype(np.float64)}
+
+
+def test_jit_agrees():
+  loc, log_var = encodings(20)
+  compiled = jax.jit(
+    lambda key, loc, log_var: prior.init(
+      key, FACTORS, loc=loc, log_var=log_var, num_data=600
+    )
+  )
+  eager = prior.init(KEY, FACTORS, loc=loc, log_var=log_var, num_data=600)
+  close(compiled(KEY, loc, log_var), eager, 1e-5)
