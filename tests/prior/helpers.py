@@ -75,28 +75,25 @@ def assert_finite(tree):
     assert np.all(np.isfinite(x)), x
 
 
-def directional(fn, args, key):
-  """(autodiff, finite difference) of fn along a random direction.
+@functools.cache
+def _along(fn, treedef):
+  """Value and slope of fn at a distance from a point along a tangent."""
 
-  The outputs of fn are scalars, and each is differentiated backwards.
-  """
+  def along(t, leaves, tangent):
+    moved = [x + t * dx for x, dx in zip(leaves, tangent, strict=True)]
+    return fn(*jax.tree.unflatten(treedef, moved))
+
+  return jax.jit(jax.value_and_grad(along))
+
+
+def directional(fn, args, key):
+  """(autodiff, finite difference) of a scalar fn along a random direction."""
   leaves, treedef = jax.tree.flatten(args)
   keys = jax.random.split(key, len(leaves))
   tangent = [
     jnp.abs(x) ** 0.5 * jax.random.normal(k, x.shape, x.dtype)
     for k, x in zip(keys, leaves, strict=True)
   ]
-  step = 1e-5
-
-  def along(t):
-    moved = [x + t * dx for x, dx in zip(leaves, tangent, strict=True)]
-    return fn(*jax.tree.unflatten(treedef, moved))
-
-  @jax.jit
-  def both(t):
-    return along(t), jax.jacrev(along)(t)
-
-  difference = jax.tree.map(
-    lambda x, y: (x - y) / (2 * step), both(step)[0], both(-step)[0]
-  )
-  return both(0.0)[1], difference
+  along, step = _along(fn, treedef), 1e-5
+  ahead, behind = (along(t, leaves, tangent)[0] for t in (step, -step))
+  return along(0.0, leaves, tangent)[1], (ahead - behind) / (2 * step)

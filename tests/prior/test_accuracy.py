@@ -91,5 +91,4 @@ def test_responsibilities_far_from_the_origin(mixed):
     make_state([p], dtype=jnp.float32), jnp.asarray(loc), jnp.asarray(log_var)
   )[0]
   error = jax.device_get(jnp.max(jnp.abs(actual - expected)))
-  print("responsibilities", mixed, error)
   assert error < 0.01

@@ -66,25 +66,24 @@ FUNCTIONS = (
 )
 
 
-def all_sums(*args):
-  return {fn.__name__: fn(*args) for fn in FUNCTIONS}
+@functools.partial(jax.jit, static_argnames="functions")
+def values_and_gradients(functions, *args):
+  """Each function's value and gradient for state, loc and log_var."""
+  return {
+    fn.__name__: jax.value_and_grad(fn, argnums=(0, 1, 2))(*args)
+    for fn in functions
+  }
 
 
-@jax.jit
-def values_and_gradients(*args):
-  """For state, loc and log_var, under each function's name."""
-  return all_sums(*args), jax.jacrev(all_sums, argnums=(0, 1, 2))(*args)
-
-
-def check_finite(*args):
-  values, gradients = values_and_gradients(*args)
-  for name in values:
+def check_finite(*args, functions=FUNCTIONS):
+  out = values_and_gradients(functions, *args)
+  for name, value_and_gradients in out.items():
     try:
-      assert_finite((values[name], gradients[name]))
+      assert_finite(value_and_gradients)
     except AssertionError as error:
       error.add_note(f"in {name}")
       raise
-  return values, gradients
+  return out
 
 
 def factor(*components):
@@ -169,9 +168,12 @@ def test_one_component_is_finite():
   state = make_state([factor(NORMAL)], dtype=jnp.float32)
   loc = f32([[0.0, 1.0], [50.0, -3.0]])
   labels = jnp.array([[-1], [0]])
-  _, gradients = check_finite(state, loc, jnp.zeros_like(loc), labels)
+  out = check_finite(
+    state, loc, jnp.zeros_like(loc), labels, functions=FUNCTIONS[:3]
+  )
   for name in ("sum_label_log_prob", "sum_kl_r"):
-    np.testing.assert_array_equal(gradients[name][1], 0)
+    _, (_, for_loc, _) = out[name]
+    np.testing.assert_array_equal(for_loc, 0)
 
 
 def many_components(dim):
@@ -185,7 +187,7 @@ def many_components(dim):
 
 def test_4096_components_are_finite():
   _, *case = many_components(3)
-  check_finite(*case)
+  check_finite(*case, functions=FUNCTIONS[:4])
 
 
 def test_4096_components_against_the_oracle():
