@@ -11,6 +11,7 @@ from fmvae import config as config_lib
 
 def get_config(arg: str | None = None) -> ConfigDict:
   config = config_lib.default()
+  config.dataset.binarisation = "dynamic"
   config.network = {"name": "mlp", "hidden": (512, 512)}
   config.learning_rate = 3e-4
   config.steps = {"pretrain": 15_000, "prior": 2_000, "joint": 8_000}

@@ -1,5 +1,6 @@
 """Flags and checks that the programs in this folder share."""
 
+import ast
 import re
 import sys
 from collections.abc import Callable
@@ -34,10 +35,9 @@ def _parse_flags(argv: list[str]) -> list[str]:
     rest = app.parse_flags_with_usage(argv)
     list(flags.FLAGS.config)  # raises if the file could not be read
   except AttributeError as error:
-    # All that ml_collections says is the field's last name, in quotes.
-    name = str(error).strip("'\"")
-    given = [arg for arg in argv if arg.startswith("--config.") and name in arg]
-    sys.exit(f"error: the config has no field {name!r} ({', '.join(given)}).")
+    given = [arg for arg in argv if arg.startswith("--config.")]
+    hint = ast.literal_eval(str(error)).replace("\n", ". ")  # a quoted KeyError
+    sys.exit(f"error: {', '.join(given)}: the config has no field {hint}")
   except OSError:
     given = [arg for arg in argv if arg.startswith("--config")]
     sys.exit(f"error: there is no config file as in {', '.join(given)}.")

@@ -7,9 +7,10 @@ The expectation of eq. 6 needs, for every point and component,
 It is multiplied out into matrix products, so that no array of size
 points x K x D exists, with the origin moved to the mixture's mean first: the
 products then cancel only in so far as components lie far from each other,
-not far from zero. Where a value in nats is reported (`kl_z`), the component
-with the largest weight is taken by direct differences instead, and the matrix
-products serve the others relative to it.
+not far from zero: a logit is off by about 1e-7 times the squared distance from
+the mixture's mean in standard deviations. Where a value in nats is reported
+(`kl_z`), the component with the largest weight is taken by direct differences
+instead, and the matrix products serve the others relative to it.
 """
 
 import jax
@@ -22,14 +23,10 @@ from fmvae.prior.state import (
   MeanParams,
   PriorState,
   check_encodings,
-  check_indices,
+  check_labels,
+  matmul,
   split,
 )
-
-
-def matmul(x: Array, y: Array) -> Array:
-  """Matrix product in full float32; TF32 or bfloat16 would lose eq. 6."""
-  return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
 
 
 def centre(f: MeanParams) -> Array:
@@ -108,7 +105,7 @@ def responsibilities(
   )
   if labels is None:
     return gammas
-  check_indices("labels", labels, len(gammas), loc.shape[:-1])
+  check_labels(labels, len(gammas), loc.shape[:-1])
   return tuple(
     jnp.where(
       labels[..., i, None] >= 0,
@@ -215,7 +212,7 @@ def label_log_prob(
     ValueError: an argument of the wrong shape or type.
   """
   logits = component_logits(state, loc, log_var)
-  check_indices("labels", labels, len(logits), loc.shape[:-1])
+  check_labels(labels, len(logits), loc.shape[:-1])
   out = []
   for i, x in enumerate(logits):
     label = labels[..., i]

@@ -6,12 +6,14 @@ With mu and alpha integrated out, z_d given component k is a Student-t (eq.
 of its draws would overflow float32. `sample` bounds them, `usage` marks them.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior.normal_gamma import lgamma_half_step
-from fmvae.prior.state import MeanParams, PriorState, check_indices, split
+from fmvae.prior.state import MeanParams, PriorState, split
 
 _LOG_PI = 1.1447298858494002
 _MAX_LOG_SCALE = 40.0  # e^40 squared and summed over 64 dimensions is finite
@@ -49,30 +51,40 @@ def sample(
     ValueError: `components` not integers or of the wrong shape.
   """
   shape = tuple(shape)
-  num_factors = len(state.factors)
+  k_key, alpha_key, z_key = jax.random.split(key, 3)
+  ks = [
+    jax.random.categorical(
+      jax.random.fold_in(k_key, i), jnp.log(f.c), -1, shape
+    )
+    for i, f in enumerate(state.factors)
+  ]
+  drawn = jnp.stack(ks, -1).astype(jnp.int32)
   if components is not None:
-    components = jnp.asarray(components)
-    check_indices("components", components, num_factors, None)
-    try:
-      components = jnp.broadcast_to(components, (*shape, num_factors))
-    except ValueError:
-      raise ValueError(
-        f"components must broadcast to {(*shape, num_factors)}, got "
-        f"{components.shape}"
-      ) from None
-  zs, ks = [], []
-  for i, f in enumerate(state.factors):
-    k_key, alpha_key, z_key = jax.random.split(jax.random.fold_in(key, i), 3)
-    k = jax.random.categorical(k_key, jnp.log(f.c), shape=shape)
-    if components is not None:
-      k = jnp.where(components[..., i] >= 0, components[..., i], k)
-    log_alpha = jax.random.loggamma(alpha_key, f.a[k], dtype=f.a.dtype)
-    log_scale = 0.5 * (_log_squared_scale(f)[k] - log_alpha)
-    noise = jax.random.normal(z_key, log_scale.shape, log_scale.dtype)
-    scale = jnp.exp(jnp.minimum(log_scale, _MAX_LOG_SCALE))
-    zs.append(f.m[k] + scale * noise)
-    ks.append(k.astype(jnp.int32))
-  return jnp.concatenate(zs, -1), jnp.stack(ks, -1)
+    drawn = _override(drawn, jnp.asarray(components))
+
+  def gather(values: Callable[[MeanParams], Array]) -> Array:
+    """`[K_i, D_i]` of each factor at its component, side by side."""
+    parts = enumerate(state.factors)
+    return jnp.concatenate([values(f)[drawn[..., i]] for i, f in parts], -1)
+
+  log_alpha = jax.random.loggamma(alpha_key, gather(lambda f: f.a))
+  log_scale = 0.5 * (gather(_log_squared_scale) - log_alpha)
+  noise = jax.random.normal(z_key, log_scale.shape, log_scale.dtype)
+  scale = jnp.exp(jnp.minimum(log_scale, _MAX_LOG_SCALE))
+  return gather(lambda f: f.m) + scale * noise, drawn
+
+
+def _override(drawn: Array, components: Array) -> Array:
+  """`components` where they are not -1, else what was drawn."""
+  if not jnp.issubdtype(components.dtype, jnp.integer):
+    raise ValueError(f"components must be integers, got {components.dtype}")
+  try:
+    components = jnp.broadcast_to(components, drawn.shape)
+  except ValueError:
+    raise ValueError(
+      f"components must broadcast to {drawn.shape}, got {components.shape}"
+    ) from None
+  return jnp.where(components >= 0, components, drawn).astype(drawn.dtype)
 
 
 def _factor_log_prob(f: MeanParams, z: Array) -> Array:

@@ -10,10 +10,10 @@ V = sum gamma ((mu_phi - x)^2 + sigma2_phi), is
   m* = (s0 m0 + w n x) / s*      c* = c0 + w n
   b* = b0 + (w V + (s0 w n / s*) (x - m0)^2) / 2.
 
-Nothing cancels here but V. Each point's largest responsibility, which is the
-only one where components lie far apart, therefore enters the sums by its
-direct difference from that component's mean; the rest of the responsibilities
-enters by matrix products around the mixture's mean.
+Nothing cancels here but V, which is therefore summed around the weighted means
+themselves, found in a first pass. Each point's largest responsibility, the only
+one that counts where components lie far apart, enters by direct differences;
+the rest enters by matrix products around the mixture's mean.
 """
 
 from collections.abc import Callable
@@ -24,17 +24,36 @@ from jax import Array, lax
 
 from fmvae.prior import normal_gamma
 from fmvae.prior.normal_gamma import NormalGamma
-from fmvae.prior.responsibilities import centre, matmul, responsibilities
-from fmvae.prior.state import Hyperprior, MeanParams, PriorState, split
+from fmvae.prior.responsibilities import centre, responsibilities
+from fmvae.prior.state import (
+  Hyperprior,
+  MeanParams,
+  PriorState,
+  matmul,
+  split,
+)
 
 
-def _moments_about_means(
-  f: MeanParams, loc: Array, variance: Array, gamma: Array
+def _weighted_means(
+  f: MeanParams, loc: Array, gamma: Array, psum: Callable
+) -> Array:
+  """sum gamma mu_phi / sum gamma `[K, D]`; m where a component has no point."""
+  origin = centre(f)
+  first, count = psum((matmul(gamma.T, loc - origin), jnp.sum(gamma, 0)))
+  seen = count[:, None] > 0
+  return jnp.where(
+    seen, origin + first / jnp.where(seen, count[:, None], 1), f.m
+  )
+
+
+def _moments(
+  f: MeanParams, at: Array, loc: Array, variance: Array, gamma: Array
 ) -> tuple[Array, Array, Array]:
-  """Sums over points of gamma (1, e, e^2 + sigma2) with e = mu_phi - m_k.
+  """Sums over points of gamma (1, e, e^2 + sigma2) with e = mu_phi - at_k.
 
   Args:
-    f: the factor; its means are the origins.
+    f: the factor.
+    at: origins close to the components' weighted means, `[K, D]`.
     loc: `[B, D]`.
     variance: `[B, D]`.
     gamma: `[B, K]`.
@@ -46,9 +65,9 @@ def _moments_about_means(
   is_top = jax.nn.one_hot(top, gamma.shape[-1], dtype=bool)
   largest = jnp.where(is_top, gamma, 0)
   rest = jnp.where(is_top, 0, gamma)
-  direct = loc - f.m[top]
+  direct = loc - at[top]
   origin = centre(f)
-  x, m = loc - origin, f.m - origin
+  x, r = loc - origin, at - origin
   largest_sums = matmul(
     largest.T, jnp.concatenate([direct, direct**2 + variance], -1)
   )
@@ -56,23 +75,25 @@ def _moments_about_means(
   first, second = jnp.split(largest_sums, 2, -1)
   rest_first, rest_second = jnp.split(rest_sums, 2, -1)
   rest_count = jnp.sum(rest, 0)[:, None]
-  first += rest_first - rest_count * m
-  second += rest_second - m * (2 * rest_first - rest_count * m)
+  first += rest_first - rest_count * r
+  second += rest_second - r * (2 * rest_first - rest_count * r)
   return jnp.sum(gamma, 0), first, second
 
 
 def _update_factor(
   f: MeanParams,
   h: Hyperprior,
+  at: Array,
   sums: tuple[Array, Array, Array],
   weight: Array,
   rho: Array | float,
 ) -> MeanParams:
-  """Eq. 13 and 14 for one factor from the sums over the global batch."""
+  """Eq. 13 and 14 for one factor from its `_moments` over the global batch."""
   count, first, second = sums
   safe = jnp.maximum(count, jnp.finfo(count.dtype).tiny)[:, None]
-  offset = first / safe  # x - m
-  scatter = jnp.maximum(second - first * offset, 0)  # V
+  correction = first / safe  # x - at
+  scatter = jnp.maximum(second - first * correction, 0)  # V
+  offset = at - f.m + correction  # x - m
   n = weight * count[:, None]
   s = h.s0 + n
   from_m0 = f.m + offset - h.m0  # x - m0
@@ -123,29 +144,25 @@ def svi_update(
   if isinstance(num_data, int | float) and not num_data > 0:
     raise ValueError(f"num_data must be positive, got {num_data}")
   gammas = responsibilities(state, loc, log_var, labels)
-  mus, log_vars = split(state, loc), split(state, log_var)
-  sums = tuple(
-    _moments_about_means(
-      f,
-      mu.reshape(-1, mu.shape[-1]),
-      jnp.exp(lv).reshape(-1, lv.shape[-1]),
-      gamma.reshape(-1, gamma.shape[-1]),
+  num_points = jnp.asarray(loc.size // loc.shape[-1], loc.dtype)
+
+  def psum(tree):
+    return tree if axis_name is None else lax.psum(tree, axis_name)
+
+  weight = num_data / psum(num_points)
+  factors = []
+  for f, mu, lv, gamma in zip(
+    state.factors, split(state, loc), split(state, log_var), gammas, strict=True
+  ):
+    mu, variance, gamma = (
+      x.reshape(-1, x.shape[-1]) for x in (mu, jnp.exp(lv), gamma)
     )
-    for f, mu, lv, gamma in zip(
-      state.factors, mus, log_vars, gammas, strict=True
+    at = _weighted_means(f, mu, gamma, psum)
+    sums = psum(_moments(f, at, mu, variance, gamma))
+    factors.append(
+      _update_factor(f, state.hyperprior, at, sums, weight, step_size)
     )
-  )
-  batch = jnp.asarray(loc.size // loc.shape[-1], loc.dtype)
-  if axis_name is not None:
-    sums, batch = lax.psum((sums, batch), axis_name)
-  weight = num_data / batch
-  return PriorState(
-    factors=tuple(
-      _update_factor(f, state.hyperprior, s, weight, step_size)
-      for f, s in zip(state.factors, sums, strict=True)
-    ),
-    hyperprior=state.hyperprior,
-  )
+  return PriorState(factors=tuple(factors), hyperprior=state.hyperprior)
 
 
 def robbins_monro(

@@ -1,0 +1,60 @@
+"""The programs as a user starts them."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(module, *flags):
+  flags_for_xla = "--xla_backend_optimization_level=0"  # and a single device
+  return subprocess.run(
+    [sys.executable, "-m", f"launch.{module}", *flags],
+    cwd=ROOT,
+    env=os.environ | {"XLA_FLAGS": flags_for_xla},
+    capture_output=True,
+    text=True,
+    timeout=300,
+    check=False,
+  )
+
+
+def test_train_then_evaluate(prepared, tmp_path):
+  data = f"--data_dir={prepared}"
+  workdir = f"--workdir={tmp_path / 'run'}"
+  config = "--config=experiments/digits.py:smoke"
+  trained = run("train", config, workdir, data, "--config.seed=3")
+  assert trained.returncode == 0, trained.stderr
+  assert "of 20 components used" in trained.stdout
+  assert "samples.png" in trained.stdout
+  saved = json.loads((tmp_path / "run" / "config.json").read_text())
+  assert saved["seed"] == 3
+  first = json.loads((tmp_path / "run" / "results.json").read_text())
+  evaluated = run("evaluate", workdir, data, "--samples=2")
+  assert evaluated.returncode == 0, evaluated.stderr
+  second = json.loads((tmp_path / "run" / "results.json").read_text())
+  assert second["samples"] == 2
+  assert second["kl_z"] == pytest.approx(first["kl_z"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("module", "flags", "message"),
+  [
+    ("train", ["--config.sed=1"], "the config has no field"),
+    ("train", ["--config=experiments/nope.py"], "no config file"),
+    ("train", ["--config.factors=((16,0),)"], "config.factors[0]"),
+    ("train", ["--wokdir=x"], "Unknown command line flag 'wokdir'"),
+    ("train", ["stray"], "unexpected argument 'stray'"),
+    ("evaluate", ["--workdir=nowhere"], "nowhere holds no run"),
+  ],
+)
+def test_bad_flags_cost_one_sentence(module, flags, message):
+  done = run(module, *flags)
+  assert done.returncode != 0
+  assert message in done.stderr
+  assert "Traceback" not in done.stderr

@@ -1,0 +1,146 @@
+"""The whole loop on real digits: files, resume, faults."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import digits
+from fmvae import evaluation, experiment
+from fmvae.training import checkpoints, loop
+
+
+def small(prepared, **fields):
+  config = digits.get_config("smoke")
+  config.network.hidden = (16,)
+  config.update_from_flattened_dict(fields)
+  return experiment.build(config, data_dir=prepared)
+
+
+def train(exp, workdir):
+  devices = jax.devices()[:1]
+  loop.prepare(exp, workdir, devices)
+  return loop.train(exp, workdir, devices)
+
+
+def rows(workdir, split):
+  text = (workdir / "metrics.jsonl").read_text()
+  found = [json.loads(line) for line in text.splitlines()]
+  return [
+    {k: v for k, v in row.items() if k != "steps_per_second"}
+    for row in found
+    if row["split"] == split
+  ]
+
+
+def final_state(exp, workdir):
+  with checkpoints.Checkpoints(workdir) as saved:
+    state = saved.restore(exp.init())
+  return state.replace(key=jax.random.key_data(state.key))
+
+
+@pytest.fixture(scope="module")
+def finished(prepared, tmp_path_factory):
+  """A run of 12 steps, 4 a phase: (experiment, workdir, evaluation)."""
+  exp = small(prepared)
+  workdir = tmp_path_factory.mktemp("finished")
+  return exp, workdir, train(exp, workdir)
+
+
+def test_a_run_leaves_what_a_person_looks_for(finished):
+  exp, workdir, result = finished
+  names = {path.name for path in workdir.iterdir()}
+  assert names == {
+    "checkpoints",
+    "config.json",
+    "metrics.jsonl",
+    "results.json",
+    "run.json",
+    "samples.png",
+    "tensorboard",
+  }
+  record = json.loads((workdir / "run.json").read_text())
+  assert record["seed"] == 0
+  assert {"commit", "packages", "device"} <= record.keys()
+  assert list((workdir / "tensorboard").glob("events.out.tfevents.*"))
+  training, test = rows(workdir, "train"), rows(workdir, "test")
+  assert [r["step"] for r in training] == [2, 4, 6, 8, 10, 12]
+  phases = ["pretrain", "prior", "joint"]
+  assert [r["phase"] for r in training[::2]] == phases
+  assert [(r["step"], r["phase"]) for r in test] == list(
+    zip([4, 8, 12], phases, strict=True)
+  )
+  assert all({"used", "perplexity"} <= r.keys() for r in training[2:])
+  final = json.loads((workdir / "results.json").read_text())
+  assert final["step"] == 12
+  assert final["bound"] == test[-1]["bound"] == result.bound
+  parts = result.reconstruction - sum(result.kl_z) - sum(result.kl_r)
+  np.testing.assert_allclose(parts, result.bound, rtol=1e-6)
+  # A finished run is not trained again.
+  before = (workdir / "metrics.jsonl").read_text()
+  assert train(exp, workdir) == result
+  assert (workdir / "metrics.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize("stop", [3, 4, 7, 11])
+def test_a_stopped_run_continues_bit_for_bit(
+  stop, finished, prepared, tmp_path, monkeypatch
+):
+  _, reference, _ = finished
+  exp = small(prepared)
+  original = loop._Run._batch
+
+  def interrupted(self, step):
+    if step == stop:
+      raise KeyboardInterrupt
+    return original(self, step)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(loop._Run, "_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+      train(exp, tmp_path)
+  train(exp, tmp_path)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    final_state(exp, tmp_path),
+    final_state(exp, reference),
+  )
+  for split in ("train", "test"):
+    assert rows(tmp_path, split) == rows(reference, split)
+
+
+def test_another_config_is_refused_by_field(finished, prepared):
+  _, workdir, _ = finished
+  exp = small(prepared, **{"learning_rate": 0.5})
+  with pytest.raises(ValueError, match=r"config.learning_rate: 0.001 there"):
+    loop.prepare(exp, workdir, jax.devices()[:1])
+
+
+def test_workdir_that_cannot_be_written(prepared, tmp_path):
+  (tmp_path / "file").write_text("")
+  with pytest.raises(ValueError, match="cannot be written"):
+    loop.prepare(small(prepared), tmp_path / "file", jax.devices()[:1])
+
+
+def test_batch_must_divide_by_the_devices(prepared, tmp_path):
+  exp = small(prepared, batch_size=6)
+  with pytest.raises(ValueError, match="multiple of the 4 devices"):
+    loop.prepare(exp, tmp_path, jax.devices()[:4])
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_is_not_finite_names_step_and_term(prepared, tmp_path):
+  exp = small(prepared, learning_rate=1e30)
+  with pytest.raises(FloatingPointError, match=r"step 2: .*kl_z.* not finite"):
+    train(exp, tmp_path)
+
+
+def test_evaluation_does_not_depend_on_training_noise(finished):
+  exp, workdir, result = finished
+  with checkpoints.Checkpoints(workdir) as saved:
+    state = saved.restore(exp.init())
+  assert evaluation.evaluate(exp, state) == result
+  many = evaluation.evaluate(exp, state, num_samples=8)
+  assert many.kl_z == pytest.approx(result.kl_z, rel=1e-5)
+  assert many.bound == pytest.approx(result.bound, abs=5 * result.bound_stderr)
