@@ -66,15 +66,11 @@ def test_bad_data_fields_are_named(prepared):
     experiment.build(config, data_dir=prepared)
   config = digits.get_config("5")
   config.dataset.labels = ((0, "label"),)
-  with pytest.raises(
-    ValueError, match="from 0 to 9, factor 0"
-  ):
+  with pytest.raises(ValueError, match="from 0 to 9, factor 0"):
     experiment.build(config, data_dir=prepared)
   config = digits.get_config("1600")
   config.start_encodings = 2000
-  with pytest.raises(
-    ValueError, match="more than the 1500"
-  ):
+  with pytest.raises(ValueError, match="more than the 1500"):
     experiment.build(config, data_dir=prepared)
   config = digits.get_config()
   config.network.width = 3

@@ -1,11 +1,9 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import fmvae.prior as prior
 
-from . import oracle
 from .helpers import assert_finite, close, to_oracle
 
 FACTORS = ((2, 3), (4, 5), (1, 2))
@@ -49,17 +47,33 @@ def test_fewer_points_than_components_are_refused():
     prior.init(KEY, ((7, 5),), loc=loc, log_var=log_var)
 
 
-def test_means_are_encodings_of_random_points():
-  loc, log_var = encodings(20)
-  drawn = set()
+def test_means_are_k_means_centres():
+  """Each is the mean of the points next to it, in units of the pooled sd."""
+  rng = np.random.default_rng(3)
+  centres = 1000 + 20 * rng.normal(size=(6, 7))
+  loc = np.repeat(centres, 30, 0) + rng.normal(size=(180, 7))
+  loc = loc.astype(np.float32)
+  log_var = np.full_like(loc, -2.0)
+  found = set()
   for seed in range(4):
-    state = prior.init(jax.random.key(seed), FACTORS, loc=loc, log_var=log_var)
-    blocks = oracle.split(loc, to_oracle(state))
-    for p, block in zip(to_oracle(state), blocks, strict=True):
-      distance = np.abs(p.m[:, None] - block).max(axis=-1)
-      np.testing.assert_allclose(distance.min(axis=-1), 0, atol=1e-5)
-    drawn.add(tuple(distance.argmin(axis=-1)))
-  assert len(drawn) > 1
+    state = prior.init(
+      jax.random.key(seed), ((7, 6),), loc=loc, log_var=log_var
+    )
+    m = np.asarray(state.factors[0].m)
+    scale = np.sqrt(loc.var(0) + np.exp(-2.0))
+    distance = (((loc[:, None] - m) / scale) ** 2).sum(-1)
+    nearest = distance.argmin(1)
+    means = np.stack([loc[nearest == k].mean(0) for k in range(6)])
+    np.testing.assert_allclose(m, means, atol=1e-2)
+    found.add(tuple(np.round(np.sort(m[:, 0]), 1)))
+  assert len(found) > 1  # the key chooses where k-means starts
+
+
+def test_a_centre_without_points_stays_where_it_is():
+  loc = np.array([[0.0], [0.0], [0.0], [5.0]], np.float32)
+  state = prior.init(KEY, ((1, 4),), loc=loc, log_var=np.zeros_like(loc))
+  m = np.sort(np.asarray(state.factors[0].m)[:, 0])
+  np.testing.assert_allclose(m, [0, 0, 0, 5], atol=1e-6)
 
 
 def test_spread_is_that_of_the_data():
@@ -110,7 +124,7 @@ def test_factors_of_equal_size_start_apart():
 
 
 def test_double_precision(x64):
-  state = prior.init(KEY, FACTORS, dtype=jnp.float64)
+  state = prior.init(KEY, FACTORS)
   assert {x.dtype for x in jax.tree.leaves(state)} == {np.dtype(np.float64)}
 
 

@@ -1,0 +1,50 @@
+"""Every experiment takes its twelve smoke steps, on random images."""
+
+import importlib
+
+import jax
+import numpy as np
+import pytest
+
+from fmvae import data, experiment
+from fmvae.training import loop
+from tests.test_config import CONFIGS
+
+SHAPES = {
+  "uci_digits": (8, 8, 1),
+  "mnist": (28, 28, 1),
+  "omniglot": (28, 28, 1),
+  "celeb_a": (64, 64, 3),
+}
+
+
+def random_images(name, split, **_):
+  rng = np.random.default_rng(0)
+  size = 130 if split == "train" else 9
+  images = rng.integers(0, 256, (size, *SHAPES[name]), dtype=np.uint8)
+  return data.ImageSet(images, {}, name, split)
+
+
+def run(config, workdir, **folders):
+  exp = experiment.build(config, **folders)
+  devices = jax.devices()[:1]
+  loop.prepare(exp, workdir, devices)
+  result = loop.train(exp, workdir, devices)
+  assert np.isfinite(result.bound)
+  assert result.components == tuple(k for _, k in config.factors)
+  assert (workdir / "samples.png").exists()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_runs(name, tmp_path, monkeypatch):
+  monkeypatch.setattr(data, "load", random_images)
+  config = importlib.import_module(f"experiments.{name}").get_config("smoke")
+  if config.network.name == "conv64":
+    config.network.width = 4  # 27,857,670 parameters are for another machine
+  run(config, tmp_path)
+
+
+def test_real_mnist(real_files, tmp_path):
+  config = importlib.import_module("experiments.mnist_mlp").get_config("smoke")
+  folders = {"data_dir": tmp_path / "data", "manual_dir": real_files}
+  run(config, tmp_path / "run", **folders)
