@@ -6,7 +6,6 @@ import jax
 
 from fmvae.evaluation.bound import Evaluation, evaluate, warn_of_collapse
 from fmvae.experiment import Experiment
-from fmvae.figures import component_samples
 from fmvae.files import replacing, write_json
 from fmvae.training.state import TrainState
 
@@ -36,6 +35,8 @@ def report(
     {"step": int(state.step), "samples": num_samples, **result.scalars()},
   )
   if result.used:  # the mixture has been started
+    from fmvae.figures import component_samples  # matplotlib loads slowly
+
     figure = component_samples(experiment, state, jax.random.key(_PICTURE_SEED))
     with replacing(workdir / "samples.png") as path:
       figure.savefig(path, dpi=110)

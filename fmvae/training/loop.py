@@ -172,14 +172,15 @@ class _Run:
       )
       if not (evaluating or saving or logging_now):
         continue
-      state = jax.tree.map(lambda x: x[0], replicated)
       values = _averages(infos, step)
       values |= {"steps_per_second": len(infos) / (time.perf_counter() - clock)}
       if phase != "pretrain":
-        values |= _usage(state.prior)
+        values |= _usage(_first(replicated.prior))
       self.metrics.write(step, phase, "train", values)
       self._show(bar, phase, step, values, len(infos))
       infos = []
+      if evaluating or saving:
+        state = _first(replicated)
       if evaluating:
         result = evaluate(self.experiment, state)
         self.metrics.write(step, phase, "test", result.scalars())
@@ -232,6 +233,11 @@ class _Run:
         ", ".join(f"{name} {value}" for name, value in shown.items()),
         flush=True,
       )
+
+
+def _first(replicated: Any) -> Any:
+  """The first device's copy."""
+  return jax.tree.map(lambda x: x[0], replicated)
 
 
 def _usage(state: prior.PriorState) -> dict[str, float]:

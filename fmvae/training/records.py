@@ -36,7 +36,6 @@ def describe_run() -> dict[str, Any]:
     "device": devices[0].device_kind,
     "num_devices": len(devices),
     "cpu_cores": os.cpu_count(),
-    "platform": platform.platform(),
   }
 
 
