@@ -2,7 +2,8 @@
 
 The paper's networks and settings: no pre-training, 2e4 steps for the prior,
 3e5 joint ones, about 14 hours on a P100. Command:
-  python -m launch.train --config=experiments/celeb_a_conv.py --manual_dir=FOLDER
+  python -m launch.train --config=experiments/celeb_a_conv.py \\
+    --manual_dir=FOLDER
 """
 
 from ml_collections import ConfigDict
