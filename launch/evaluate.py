@@ -28,7 +28,8 @@ def main(argv: list[str]) -> None:
       state = saved.restore(experiment.init())
   except ValueError as error:
     sys.exit(f"error: {error}")
-  evaluation.report(experiment, state, workdir, _SAMPLES.value)
+  result = evaluation.evaluate(experiment, state, _SAMPLES.value)
+  evaluation.report(experiment, state, workdir, result, _SAMPLES.value)
 
 
 if __name__ == "__main__":

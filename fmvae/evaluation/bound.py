@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -152,31 +153,32 @@ def perplexity(share: np.ndarray) -> float:
 
 
 def collapse_warning(
-  components: tuple[int, ...], perplexities: tuple[float, ...]
+  components: tuple[int, ...],
+  perplexities: tuple[float, ...],
+  kl_rs: tuple[float, ...],
 ) -> str | None:
   """A sentence that names the remedy, if a mixture uses next to nothing of K.
 
-  A mixture counts as collapsed when its perplexity is below 1.5, or below a
-  twentieth of K.
+  A mixture has collapsed when its perplexity, or exp(KL[r]), the number of
+  components that the encodings tell apart, is below 1.1 or a twentieth of K.
   """
-  collapsed = [
-    f"factor {i} uses {p:.1f} of its {k} components"
-    for i, (k, p) in enumerate(zip(components, perplexities, strict=True))
-    if k > 1 and p < max(1.5, k / 20)
-  ]
+  collapsed = []
+  for i, k in enumerate(components):
+    in_effect = min(perplexities[i], math.exp(kl_rs[i]))
+    if k > 1 and in_effect < max(1.1, k / 20):
+      collapsed.append(f"factor {i} tells {in_effect:.1f} of {k} apart")
   if not collapsed:
     return None
   return (
-    f"The mixture has collapsed: {', '.join(collapsed)} (perplexity). Start it "
-    "from encodings that are told apart: raise config.steps.pretrain (and "
-    "config.start_encodings), or lower config.svi.initial if it collapsed "
-    "after its start; fewer components in config.factors cost less and would "
-    "serve as well as it is."
+    f"The mixture has collapsed: {', '.join(collapsed)}. Its encodings must "
+    "fall into groups before it starts: raise config.steps.pretrain. If it "
+    "collapsed later, raise config.steps.prior or lower config.svi.initial. "
+    "Fewer components in config.factors would serve as well as it is now."
   )
 
 
 def warn_of_collapse(result: Evaluation) -> None:
   """Logs a warning with the remedy if a mixture of `result` has collapsed."""
-  message = collapse_warning(result.components, result.perplexity)
+  message = collapse_warning(result.components, result.perplexity, result.kl_r)
   if message:
     logging.warning(message)

@@ -4,7 +4,7 @@ import pathlib
 
 import jax
 
-from fmvae.evaluation.bound import Evaluation, evaluate, warn_of_collapse
+from fmvae.evaluation.bound import Evaluation, warn_of_collapse
 from fmvae.experiment import Experiment
 from fmvae.files import replacing, write_json
 from fmvae.training.state import TrainState
@@ -16,17 +16,18 @@ def report(
   experiment: Experiment,
   state: TrainState,
   workdir: pathlib.Path,
-  num_samples: int = 1,
-) -> Evaluation:
-  """Evaluates a state; leaves results.json and samples.png in the workdir.
+  result: Evaluation,
+  num_samples: int,
+) -> None:
+  """Prints a result; leaves results.json and samples.png in the workdir.
 
   Args:
     experiment: what was trained.
     state: on one device.
     workdir: of the run.
-    num_samples: draws of z per test image.
+    result: what `evaluate` made of the state.
+    num_samples: draws of z per test image that it took.
   """
-  result = evaluate(experiment, state, num_samples)
   print(f"step {state.step}, test set: {result}")
   warn_of_collapse(result)
   written = ["results.json"]
@@ -42,4 +43,3 @@ def report(
       figure.savefig(path, dpi=110)
     written.append("samples.png")
   print(f"written to {workdir}: {', '.join(written)}")
-  return result

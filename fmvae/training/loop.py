@@ -99,7 +99,9 @@ def train(
     with records.Metrics(workdir, int(state.step)) as metrics:
       run = _Run(experiment, devices, checkpoints, metrics)
       state = run.to_end(state)
-  return report(experiment, state, workdir)
+  result = run.evaluations.get(int(state.step)) or evaluate(experiment, state)
+  report(experiment, state, workdir, result, num_samples=1)
+  return result
 
 
 def _flat(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -130,6 +132,8 @@ class _Run:
   ):
     self.experiment = experiment
     self.num_devices = len(devices)
+    self.evaluations: dict[int, Evaluation] = {}  # by step
+    self.total = max(experiment.phase_ends.values())
     self.checkpoints = checkpoints
     self.metrics = metrics
     steps = experiment.make_steps(_AXIS)
@@ -140,10 +144,13 @@ class _Run:
 
   def to_end(self, state: TrainState) -> TrainState:
     """Runs the phases that are left."""
-    total = max(self.experiment.phase_ends.values())
     first = int(state.step)
     with tqdm.tqdm(
-      total=total, initial=first, unit="step", disable=None, dynamic_ncols=True
+      total=self.total,
+      initial=first,
+      unit="step",
+      disable=None,
+      dynamic_ncols=True,
     ) as bar:
       for phase, end in self.experiment.phase_ends.items():
         if int(state.step) >= end:
@@ -184,9 +191,11 @@ class _Run:
       if evaluating:
         result = evaluate(self.experiment, state)
         self.metrics.write(step, phase, "test", result.scalars())
-        with bar.external_write_mode():
-          print(f"step {step} ({phase}), test set: {result}", flush=True)
-          warn_of_collapse(result)
+        self.evaluations[step] = result
+        if step < self.total:  # the last one is reported
+          with bar.external_write_mode():
+            print(f"step {step} ({phase}), test set: {result}", flush=True)
+            warn_of_collapse(result)
       if saving:
         self.checkpoints.save(state)
       clock = time.perf_counter()
@@ -225,11 +234,10 @@ class _Run:
     bar.set_postfix(shown, refresh=False)
     lines = max(1, self.experiment.config.log_every * 10)
     if bar.disable and step % lines == 0:
-      total = max(self.experiment.phase_ends.values())
       rate = values["steps_per_second"]
       print(
-        f"{phase} {step}/{total}, {rate:.0f} steps/s,",
-        f"{(total - step) / rate:.0f} s left:",
+        f"{phase} {step}/{self.total}, {rate:.0f} steps/s,",
+        f"{(self.total - step) / rate:.0f} s left:",
         ", ".join(f"{name} {value}" for name, value in shown.items()),
         flush=True,
       )

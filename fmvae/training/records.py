@@ -71,13 +71,21 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
   return ConfigDict(json.loads(path.read_text()), type_safe=False)
 
 
+def _step(row: str) -> float:
+  """The step of a metrics row; infinity for one that was cut off."""
+  try:
+    return json.loads(row)["step"]
+  except json.JSONDecodeError:
+    return float("inf")
+
+
 class Metrics:
   """Rows of numbers by step, as metrics.jsonl and as TensorBoard events."""
 
   def __init__(self, workdir: pathlib.Path, from_step: int):
     path = workdir / "metrics.jsonl"
     rows = path.read_text().splitlines() if path.exists() else []
-    kept = [row for row in rows if json.loads(row)["step"] <= from_step]
+    kept = [row for row in rows if _step(row) <= from_step]
     write_text(path, "".join(row + "\n" for row in kept))
     self._file = path.open("a")
     self._events = tensorboardX.SummaryWriter(

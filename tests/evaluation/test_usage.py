@@ -15,19 +15,23 @@ def test_perplexity_counts_components_in_effect():
 
 
 @pytest.mark.parametrize(
-  ("components", "perplexities", "collapsed"),
+  ("components", "perplexities", "kl_rs", "collapsed"),
   [
-    ((1,), (1.0,), False),  # a single component has nothing to collapse
-    ((16,), (14.0,), False),
-    ((16,), (1.2,), True),
-    ((512,), (60.0,), False),
-    ((128,), (3.0,), True),
-    ((2, 64), (1.9, 1.0), True),
-    ((), (), False),  # pre-training
+    ((1,), (1.0,), (0.0,), False),  # one component has nothing to collapse
+    ((16,), (14.0,), (2.4,), False),
+    ((16,), (1.01,), (0.01,), True),
+    ((16,), (14.0,), (0.01,), True),  # all used, none told apart
+    ((512,), (60.0,), (4.0,), False),
+    ((128,), (3.0,), (1.0,), True),
+    ((2,), (1.29,), (0.25,), False),  # a rare property: 7 % glasses
+    ((2, 64), (1.9, 1.0), (0.6, 0.0), True),
+    ((), (), (0.0,), False),  # pre-training
   ],
 )
-def test_collapse_warning_names_the_remedy(components, perplexities, collapsed):
-  message = evaluation.collapse_warning(components, perplexities)
+def test_collapse_warning_names_the_remedy(
+  components, perplexities, kl_rs, collapsed
+):
+  message = evaluation.collapse_warning(components, perplexities, kl_rs)
   assert (message is not None) == collapsed
   if message:
     assert "config.steps.pretrain" in message
