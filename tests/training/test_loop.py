@@ -113,7 +113,7 @@ def test_a_stopped_run_continues_bit_for_bit(
 def test_another_config_is_refused_by_field(finished, prepared):
   _, workdir, _ = finished
   exp = small(prepared, **{"learning_rate": 0.5})
-  with pytest.raises(ValueError, match=r"config.learning_rate: 0.001 there"):
+  with pytest.raises(ValueError, match=r"config.learning_rate: 0.0005 there"):
     loop.prepare(exp, workdir, jax.devices()[:1])
 
 
