@@ -15,10 +15,8 @@ distributions by `blend`, which is eq. 14 with the same result and no
 difference of large numbers. All costs are in nats.
 """
 
-import dataclasses
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import digamma, gammaln
@@ -36,9 +34,7 @@ class NormalGamma(NamedTuple):
   b: Array
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class NaturalParams:
+class NaturalParams(NamedTuple):
   """Natural parameters of eq. 12, four arrays of one shape."""
 
   lambda1: Array

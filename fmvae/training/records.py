@@ -40,20 +40,22 @@ def describe_run() -> dict[str, Any]:
 
 
 def _commit() -> str:
-  """The source's commit, '-dirty' when tracked files differ from it."""
-  command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-  folder = pathlib.Path(__file__).parent
-  try:
-    done = subprocess.run(
-      [*command, "--exclude=*"],
-      cwd=folder,
+  """The commit of this package, '-dirty' when its files differ from it."""
+
+  def git(*arguments: str) -> str:
+    return subprocess.run(
+      ["git", *arguments],
+      cwd=pathlib.Path(__file__).parents[1],
       capture_output=True,
       text=True,
       check=True,
-    )
+    ).stdout.strip()
+
+  try:
+    changed = git("status", "--porcelain", "--untracked-files=no", ".")
+    return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
   except (OSError, subprocess.CalledProcessError):
     return "unknown"
-  return done.stdout.strip()
 
 
 def read_config(workdir: pathlib.Path) -> ConfigDict:
