@@ -144,3 +144,16 @@ def test_evaluation_does_not_depend_on_training_noise(finished):
   many = evaluation.evaluate(exp, state, num_samples=8)
   assert many.kl_z == pytest.approx(result.kl_z, rel=1e-5)
   assert many.bound == pytest.approx(result.bound, abs=5 * result.bound_stderr)
+
+
+def test_kl_annealing_ends_at_the_plain_objective(prepared):
+  plain, annealed = small(prepared), small(prepared, kl_anneal_steps=4)
+  state = plain.init()
+  batch = plain.train.batch(np.arange(8))
+  steps = [jax.jit(e.make_steps().pretrain) for e in (plain, annealed)]
+  for step, alike in ((0, False), (2, False), (4, True), (9, True)):
+    now = state.replace(step=np.int32(step))
+    first, second = (
+      run(now, batch)[0].params["encoder"]["Dense_1"]["kernel"] for run in steps
+    )
+    assert bool((first == second).all()) == alike
