@@ -1,5 +1,6 @@
 """The training loop: everything with a side effect is here."""
 
+import json
 import math
 import pathlib
 import time
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
+from ml_collections import ConfigDict
 
 from fmvae import data, prior
 from fmvae.evaluation import Evaluation, evaluate, report, warn_of_collapse
@@ -49,10 +51,10 @@ def prepare(
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     if (workdir / "config.json").exists():
-      found = _flat(records.read_config(workdir).to_dict())
+      found = _flat(records.read_config(workdir))
       differing = [
         f"config.{name}: {found.get(name)!r} there, {value!r} asked for"
-        for name, value in _flat(config.to_dict()).items()
+        for name, value in _flat(config).items()
         if found.get(name) != value
       ]
       if differing:
@@ -104,20 +106,19 @@ def train(
   return result
 
 
-def _flat(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
-  """Leaves by dotted name, tuples as lists, as JSON gives them back."""
+def _flat(config: ConfigDict) -> dict[str, Any]:
+  """Values by dotted name, as JSON gives them back."""
   out: dict[str, Any] = {}
-  for name, value in tree.items():
-    if isinstance(value, dict):
-      out |= _flat(value, f"{path}{name}.")
-    else:
-      out[path + name] = _lists(value)
+
+  def add(tree: dict[str, Any], path: str) -> None:
+    for name, value in tree.items():
+      if isinstance(value, dict):
+        add(value, f"{path}{name}.")
+      else:
+        out[path + name] = value
+
+  add(json.loads(config.to_json()), "")
   return out
-
-
-def _lists(value: Any) -> Any:
-  is_sequence = isinstance(value, tuple | list)
-  return [_lists(v) for v in value] if is_sequence else value
 
 
 class _Run:
