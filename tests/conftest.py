@@ -4,7 +4,7 @@ from pathlib import Path
 
 # Before anything imports jax: several devices for the parallel tests; code that
 # compiles three times faster, since each test runs it for a moment only; and a
-# compilation cache for this session, its workers and the programs they start.
+# compilation cache for this run, its workers and the programs they start.
 if "PYTEST_XDIST_WORKER" not in os.environ:
   _cache = tempfile.TemporaryDirectory(prefix="fmvae-tests-")
   os.environ |= {
