@@ -84,6 +84,36 @@ class Experiment:
       axis_name=axis_name,
     )
 
+  def encode(
+    self,
+    state: TrainState,
+    images: np.ndarray,
+    to_input: Callable[[Array, Array], Array],
+    key: Array,
+  ) -> tuple[Array, Array]:
+    """q(z|x) of many images, some at a time: loc and log_var, `[N, L]`.
+
+    Args:
+      state: on one device.
+      images: uint8 `[N, H, W, C]`.
+      to_input: `train_input` or `test_input`.
+      key: a PRNG key, split over the images.
+    """
+
+    @jax.jit
+    def encode_some(params, keys, images):
+      return self.model.vae.encode(params, jax.vmap(to_input)(keys, images))
+
+    keys = jax.random.split(key, len(images))
+    parts = [
+      encode_some(
+        state.params, keys[i : i + _ENCODE_SIZE], images[i : i + _ENCODE_SIZE]
+      )
+      for i in range(0, len(images), _ENCODE_SIZE)
+    ]
+    loc, log_var = (jnp.concatenate(part) for part in zip(*parts, strict=True))
+    return loc, log_var
+
   def start_prior(self, state: TrainState) -> TrainState:
     """Starts the mixture at encodings of random training points.
 
@@ -97,20 +127,7 @@ class Experiment:
     num = min(self.config.start_encodings, total)
     chosen = jax.random.choice(points_key, total, (num,), replace=False)
     images = self.train.images[np.asarray(chosen)]
-    keys = jax.random.split(input_key, num)
-
-    @jax.jit
-    def encode(params, keys, images):
-      x = jax.vmap(self.train_input)(keys, images)
-      return self.model.vae.encode(params, x)
-
-    parts = [
-      encode(
-        state.params, keys[i : i + _ENCODE_SIZE], images[i : i + _ENCODE_SIZE]
-      )
-      for i in range(0, num, _ENCODE_SIZE)
-    ]
-    loc, log_var = (jnp.concatenate(part) for part in zip(*parts, strict=True))
+    loc, log_var = self.encode(state, images, self.train_input, input_key)
     return state.replace(
       prior=prior.init(
         key,

@@ -20,7 +20,7 @@ import numpy as np
 import tqdm
 from absl import app, flags
 
-from fmvae import experiment, prior
+from fmvae import prior
 from fmvae.evaluation.bound import num_used, perplexity
 from fmvae.files import replacing
 from fmvae.training import checkpoints, records
@@ -31,22 +31,6 @@ _OUT = "experiments/results/mixture_start.csv"
 _COMPONENTS = (16, 128, 512)
 _SEEDS = (0, 1)
 _STEPS, _BATCH_SIZE = 2000, 64
-
-
-def encode(exp: experiment.Experiment, state, images, to_input):
-  """Encodings (loc, log_var) of all images, `[N, L]` each."""
-
-  @jax.jit
-  def encode_some(keys, images):
-    x = jax.vmap(to_input)(keys, images)
-    return exp.model.vae.encode(state.params, x)
-
-  keys = jax.random.split(jax.random.key(0), len(images))
-  parts = [
-    encode_some(keys[i : i + 1000], images[i : i + 1000])
-    for i in range(0, len(images), 1000)
-  ]
-  return tuple(jnp.concatenate(p) for p in zip(*parts, strict=True))
 
 
 def start(name, key, k, loc, log_var):
@@ -89,8 +73,9 @@ def main(argv: list[str]) -> None:
   exp = common.build(argv, records.read_config(workdir))
   with checkpoints.Checkpoints(workdir) as saved:
     trained = saved.restore(exp.init())
-  loc, log_var = encode(exp, trained, exp.train.images, exp.train_input)
-  test = encode(exp, trained, exp.test.images, exp.test_input)
+  key = jax.random.key(0)
+  loc, log_var = exp.encode(trained, exp.train.images, exp.train_input, key)
+  test = exp.encode(trained, exp.test.images, exp.test_input, key)
   schedule = prior.robbins_monro(**exp.config.svi)
   rhos = np.asarray(schedule(jnp.arange(_STEPS)))
   names = ("N(0, 1)", "0.1 N(0, 1)", "random points", "k-means")

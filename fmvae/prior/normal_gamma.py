@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import digamma, gammaln
 
-_LOG_2PI = 1.8378770664093453
+LOG_2PI = 1.8378770664093453
 _SERIES_FROM = 16.0  # the series below are exact to 1e-13 from here on
 
 
@@ -98,7 +98,7 @@ def gamma_entropy_term(a: Array) -> Array:
   small = jnp.minimum(a, _SERIES_FROM)
   exact = small * digamma(small) - gammaln(small) - small
   r = 1 / jnp.maximum(a, _SERIES_FROM)
-  series = -0.5 * (1 + _LOG_2PI + jnp.log(r)) - r * (
+  series = -0.5 * (1 + LOG_2PI + jnp.log(r)) - r * (
     1 / 6 - r**2 * (1 / 90 - r**2 * (1 / 210 - r**2 / 210))
   )
   return jnp.where(a < _SERIES_FROM, exact, series)

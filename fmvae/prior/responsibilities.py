@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior import dirichlet
-from fmvae.prior.normal_gamma import _LOG_2PI, expected_log_alpha
+from fmvae.prior.normal_gamma import LOG_2PI, expected_log_alpha
 from fmvae.prior.state import (
   MeanParams,
   PriorState,
@@ -55,7 +55,7 @@ def _expected_log_normals(f: MeanParams, loc: Array, variance: Array) -> Array:
 def _factor_logits(f: MeanParams, loc: Array, log_var: Array) -> Array:
   """Log of eq. 5 before normalising for one factor, `[..., K]`."""
   expected = _expected_log_normals(f, loc, jnp.exp(log_var))
-  constant = 0.5 * _LOG_2PI * loc.shape[-1]
+  constant = 0.5 * LOG_2PI * loc.shape[-1]
   return expected - constant + dirichlet.expected_log_weights(f.c)
 
 

@@ -233,8 +233,7 @@ class _Run:
     }
     bar.update(num)
     bar.set_postfix(shown, refresh=False)
-    lines = max(1, self.experiment.config.log_every * 10)
-    if bar.disable and step % lines == 0:
+    if bar.disable and step % (10 * self.experiment.config.log_every) == 0:
       rate = values["steps_per_second"]
       print(
         f"{phase} {step}/{self.total}, {rate:.0f} steps/s,",
