@@ -18,6 +18,10 @@ def default() -> ConfigDict:
       "seed": 0,
       "dataset": {
         "name": "mnist",
+        # (train, test): sizes of a random split of all images, by split_seed,
+        # in place of the official one, which () leaves.
+        "resplit": (),
+        "split_seed": 0,
         # 'static': one Bernoulli draw fixed by binarisation_seed; 'dynamic': a
         # new draw each time (the test set stays static); 'threshold'; 'none'.
         "binarisation": "static",
@@ -35,6 +39,8 @@ def default() -> ConfigDict:
       "batch_size": 64,
       "steps": {"pretrain": 100_000, "prior": 20_000, "joint": 200_000},
       "learning_rate": 1e-4,
+      # 'none', or 'cosine': it falls to 0 over the joint phase
+      "learning_rate_decay": "none",
       "kl_anneal_steps": 0,  # of pre-training, the KL's weight rising from 0
       # rho = initial (1 + tau/tau0)^-kappa; initial = None: (tau0 + tau)^-kappa
       "svi": {"kappa": 0.7, "tau0": 2000.0, "initial": 0.01},
@@ -61,12 +67,34 @@ def apply_argument(config: ConfigDict, arg: str | None) -> None:
     config.batch_size = 8
     config.start_encodings = max(k for _, k in config.factors)
     config.log_every = 2
+    if config.dataset.resplit:
+      config.dataset.resplit = (100, 20)
   elif arg is not None:
     if not arg.isdecimal():
       raise ValueError(
         f"the config's argument must be K or 'smoke', got {arg!r}"
       )
     config.factors = tuple((d, int(arg)) for d, _ in config.factors)
+
+
+def pretraining(config: ConfigDict) -> ConfigDict:
+  """The config of a run's first phase alone.
+
+  Equal for runs that share it: whatever concerns the mixture alone is set to
+  its default.
+  """
+  first, plain = config.copy_and_resolve_references(), default()
+  first.factors = ((config.latent_dim, 1),)
+  first.steps.update(prior=0, joint=0)
+  first.dataset.update(labels=(), labelled_fraction=1.0)
+  for field in (
+    "hyperprior",
+    "svi",
+    "start_encodings",
+    "learning_rate_decay",
+  ):
+    first[field] = plain[field]
+  return first
 
 
 def validate(config: ConfigDict) -> None:
@@ -148,6 +176,11 @@ def _check_positive(config: ConfigDict) -> None:
   if sum(config.steps.values()) == 0:
     raise ValueError("config.steps must hold a step in some phase, got none")
   number("learning_rate", config.learning_rate, 0.0, int | float)
+  if config.learning_rate_decay not in ("none", "cosine"):
+    raise ValueError(
+      "config.learning_rate_decay must be 'none' or 'cosine', got "
+      f"{config.learning_rate_decay!r}"
+    )
 
 
 def _check_dataset(config: ConfigDict) -> None:
@@ -163,6 +196,15 @@ def _check_dataset(config: ConfigDict) -> None:
       "config.likelihood = 'bernoulli' goes with a config.dataset.binarisation "
       "other than 'none', and 'gaussian' with 'none'; got "
       f"{config.likelihood!r} with {dataset.binarisation!r}"
+    )
+  resplit = dataset.resplit
+  if not isinstance(resplit, tuple | list) or (
+    resplit
+    and not (len(resplit) == 2 and all(isinstance(n, int) for n in resplit))
+  ):
+    raise ValueError(
+      "config.dataset.resplit must be () or two sizes, (train, test), got "
+      f"{resplit!r}"
     )
   if not 0 <= dataset.labelled_fraction <= 1:
     raise ValueError(

@@ -165,6 +165,10 @@ def build(
     )
     for split in ("train", "test")
   }
+  if dataset.resplit:
+    sets["train"], sets["test"] = data.resplit(
+      (sets["train"], sets["test"]), dataset.resplit, dataset.split_seed
+    )
   num_train = len(sets["train"].images)
   for i, (_, k) in enumerate(config.factors):
     if k > num_train:
@@ -186,12 +190,22 @@ def build(
   return Experiment(
     config=config,
     model=Model(vae, likelihoods.get(config.likelihood)),
-    optimizer=optax.adam(config.learning_rate),
+    optimizer=optax.adam(_learning_rate(config)),
     train=_split(config, sets["train"], training=True),
     test=_split(config, sets["test"], training=False),
     train_input=_input(config, training=True),
     test_input=_input(config, training=False),
   )
+
+
+def _learning_rate(config: ConfigDict) -> optax.Schedule:
+  """By the number of updates of theta and phi, which phase 2 leaves alone."""
+  rate, joint = config.learning_rate, config.steps.joint
+  constant = optax.constant_schedule(rate)
+  if config.learning_rate_decay == "none" or not joint:
+    return constant
+  decay = optax.cosine_decay_schedule(rate, joint)
+  return optax.join_schedules([constant, decay], [config.steps.pretrain])
 
 
 def _split(config: ConfigDict, source: data.ImageSet, training: bool) -> Split:

@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -11,7 +12,7 @@ from typing import Any
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """A temporary path beside `path` that takes its place on success."""
-  temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+  temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
   try:
     yield temporary
     os.replace(temporary, path)
@@ -28,3 +29,31 @@ def write_text(path: pathlib.Path, text: str) -> None:
 def write_json(path: pathlib.Path, value: Any) -> None:
   """Writes a JSON file whole."""
   write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+class InUseError(ValueError):
+  """A folder is held by another process."""
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+  """Holds a folder; the system lets go of it however this process ends.
+
+  Raises:
+    InUseError: another process holds it.
+  """
+  with (folder / ".lock").open("w") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise InUseError(f"another run is at work in {folder}") from None
+    yield
+
+
+def is_locked(folder: pathlib.Path) -> bool:
+  """Whether a process holds a folder."""
+  try:
+    with locked(folder):
+      return False
+  except InUseError:
+    return True

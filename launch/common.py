@@ -1,6 +1,7 @@
 """Flags and checks that the programs in this folder share."""
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Callable
@@ -10,7 +11,6 @@ from ml_collections import ConfigDict
 
 from fmvae import experiment
 
-_DEFAULT_CONFIG = "experiments/digits.py"
 _DATA_DIR = flags.DEFINE_string(
   "data_dir",
   None,
@@ -21,16 +21,23 @@ _MANUAL_DIR = flags.DEFINE_string(
 )
 
 
-def run_with_config(main: Callable[[list[str]], None]) -> None:
+def run_with_config(
+  main: Callable[[list[str]], None], default_config: str
+) -> None:
   """`app.run` for a `--config`; one that cannot be read costs one sentence."""
-  app.run(main, flags_parser=_parse_flags)
+  app.run(main, flags_parser=functools.partial(_parse_flags, default_config))
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
+def config_is_given() -> bool:
+  """Whether the command line names a config or a field of one."""
+  return any(re.match(r"--?config($|[=.])", arg) for arg in sys.argv[1:])
+
+
+def _parse_flags(default_config: str, argv: list[str]) -> list[str]:
   # A default given to the flag itself would be parsed with the overrides that
   # are meant for another file.
   if not any(re.match(r"--?config($|=)", arg) for arg in argv):
-    argv = [argv[0], f"--config={_DEFAULT_CONFIG}", *argv[1:]]
+    argv = [argv[0], f"--config={default_config}", *argv[1:]]
   try:
     rest = app.parse_flags_with_usage(argv)
     list(flags.FLAGS.config)  # raises if the file could not be read
@@ -44,6 +51,19 @@ def _parse_flags(argv: list[str]) -> list[str]:
   return rest
 
 
+def check_arguments(argv: list[str]) -> None:
+  """Ends the program on arguments that are no flags; quietens libraries."""
+  if not flags.FLAGS["verbosity"].present:
+    logging.set_verbosity(logging.WARNING)  # libraries log each file they write
+  if len(argv) > 1:
+    sys.exit(f"error: unexpected argument {argv[1]!r}; fields need --config.")
+
+
+def data_folders() -> dict[str, str | None]:
+  """The flags `data_dir` and `manual_dir`, by name."""
+  return {"data_dir": _DATA_DIR.value, "manual_dir": _MANUAL_DIR.value}
+
+
 def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
   """The experiment of a config; ends the program with a sentence on bad input.
 
@@ -51,13 +71,8 @@ def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
     argv: what `app.run` passes; anything left over in it is an error.
     config: what the flags resolved to.
   """
-  if not flags.FLAGS["verbosity"].present:
-    logging.set_verbosity(logging.WARNING)  # libraries log each file they write
-  if len(argv) > 1:
-    sys.exit(f"error: unexpected argument {argv[1]!r}; fields need --config.")
+  check_arguments(argv)
   try:
-    return experiment.build(
-      config, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value
-    )
+    return experiment.build(config, **data_folders())
   except ValueError as error:
     sys.exit(f"error: {error}")

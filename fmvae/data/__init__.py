@@ -8,7 +8,8 @@ from fmvae.data import binarisation
 from fmvae.data.batches import batch_indices, keep_labels
 from fmvae.data.files import DataError
 from fmvae.data.images import resize_area
-from fmvae.data.sources import DATASETS, ImageSet, load
+from fmvae.data.imagesets import ImageSet, resplit
+from fmvae.data.sources import DATASETS, load
 
 __all__ = [
   "DATASETS",
@@ -19,4 +20,5 @@ __all__ = [
   "keep_labels",
   "load",
   "resize_area",
+  "resplit",
 ]

@@ -1,17 +1,13 @@
 """`load`: a data set by name, prepared by TFDS and read into one array."""
 
-import dataclasses
 import importlib
 import tempfile
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
 from fmvae.data.files import SOURCE_FILES, DataError
-from fmvae.data.images import omniglot_28
+from fmvae.data.imagesets import ImageSet, read
 
 # name -> module and class of the builder, and its splits
 _REGISTRY = {
@@ -25,26 +21,8 @@ _REGISTRY = {
   "celeb_a": ("celeb_a", "CelebA", ("train", "validation", "test")),
 }
 _DOWNLOADS = ("mnist", "omniglot")  # the others are never fetched
-_RECORDS_PER_READ = 1_000
 
 DATASETS = tuple(_REGISTRY)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ImageSet:
-  """One split of a data set, in memory.
-
-  Attributes:
-    images: uint8 [N, H, W, C].
-    labels: name -> int32 [N].
-    name: name of the data set.
-    split: name of the split.
-  """
-
-  images: np.ndarray  # [N, H, W, C]
-  labels: dict[str, np.ndarray]  # [N] each
-  name: str
-  split: str
 
 
 def load(
@@ -99,7 +77,7 @@ def load(
   if not builder.data_path.exists():
     _prepare(builder, _source_folder(name, manual_dir))
     builder = _open(name, data_dir)
-  return _read(builder, split)
+  return read(builder, split)
 
 
 def _open(name: str, data_dir: str | Path | None) -> Any:
@@ -198,48 +176,3 @@ def _check_reachable(builder: Any) -> None:
       f" {', '.join(SOURCE_FILES[builder.name])} into one folder and pass that"
       " as --manual_dir."
     ) from error
-
-
-def _read(builder: Any, split: str) -> ImageSet:
-  """Reads one split of a prepared data set into arrays."""
-  broken = (
-    f"{builder.data_path} holds no complete copy of data set"
-    f" {builder.name!r} in the array_record format"
-  )
-  remedy = "move this folder away and load again, or pass another --data_dir."
-  if not builder.is_prepared():
-    raise DataError(f"{broken}: {remedy}")
-  if split not in builder.info.splits:
-    raise DataError(
-      f"The pictures of {builder.name!r} in {builder.data_path} include none"
-      f" of split {split!r}; it has {', '.join(builder.info.splits)}."
-    )
-  adapt = omniglot_28 if builder.name == "omniglot" else np.asarray
-  arrays: dict[str, np.ndarray] = {}
-  try:
-    source = builder.as_data_source(split)
-    count = len(source)
-    for index, example in enumerate(_examples(source, builder.name, split)):
-      example["image"] = adapt(example["image"])
-      for key, value in example.items():
-        if index == 0:
-          dtype = np.uint8 if key == "image" else np.int32
-          arrays[key] = np.empty((count, *np.shape(value)), dtype)
-        arrays[key][index] = value
-  except (OSError, NotImplementedError, RuntimeError, ValueError) as error:
-    raise DataError(f"{broken} ({error}): {remedy}") from error
-  images = arrays.pop("image")
-  if "attributes" in arrays:
-    columns = np.ascontiguousarray(arrays.pop("attributes").T)
-    arrays.update(zip(builder.ATTRIBUTES, columns, strict=True))
-  return ImageSet(images, arrays, builder.name, split)
-
-
-def _examples(source: Any, name: str, split: str):
-  with tqdm(
-    total=len(source), desc=f"Reading {name} {split}", disable=None
-  ) as bar:
-    for start in range(0, len(source), _RECORDS_PER_READ):
-      stop = min(start + _RECORDS_PER_READ, len(source))
-      yield from source.__getitems__(range(start, stop))
-      bar.update(stop - start)

@@ -1,10 +1,14 @@
 """Checkpoints of a run, written in the background by Orbax."""
 
+import dataclasses
 import pathlib
 
 import jax
 import orbax.checkpoint as ocp
 
+from fmvae import config as config_lib
+from fmvae.experiment import Experiment
+from fmvae.training import records
 from fmvae.training.state import TrainState
 
 
@@ -44,3 +48,30 @@ class Checkpoints:
       raise ValueError("there is no checkpoint in this workdir yet")
     target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+
+
+def restore_pretrained(
+  experiment: Experiment, workdir: pathlib.Path
+) -> TrainState:
+  """The state from which a run goes on that leaves phase 1 to another run.
+
+  Args:
+    experiment: of the run that goes on.
+    workdir: of the run that was trained with `config.pretraining` of the
+      experiment's config. What follows is the same, bit for bit, as if phase 1
+      had been run here.
+
+  Raises:
+    ValueError: it holds no such run, or one that has not finished.
+  """
+  config = config_lib.pretraining(experiment.config)
+  records.read_config(workdir)
+  records.check_config(workdir, config)
+  with Checkpoints(workdir) as saved:
+    first = saved.restore(dataclasses.replace(experiment, config=config).init())
+  if int(first.step) != config.steps.pretrain:
+    raise ValueError(
+      f"{workdir} is at step {first.step} of {config.steps.pretrain} of its "
+      "pre-training: let it finish first"
+    )
+  return first.replace(prior=experiment.init().prior)

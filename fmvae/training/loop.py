@@ -1,6 +1,5 @@
 """The training loop: everything with a side effect is here."""
 
-import json
 import math
 import pathlib
 import time
@@ -11,13 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
-from ml_collections import ConfigDict
 
 from fmvae import data, prior
 from fmvae.evaluation import Evaluation, evaluate, report, warn_of_collapse
 from fmvae.evaluation.bound import num_used, perplexity
 from fmvae.experiment import Experiment
-from fmvae.files import write_json, write_text
+from fmvae.files import locked, write_json
 from fmvae.training import records
 from fmvae.training.checkpoints import Checkpoints
 from fmvae.training.state import Batch, TrainState
@@ -50,19 +48,8 @@ def prepare(
     )
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    if (workdir / "config.json").exists():
-      found = _flat(records.read_config(workdir))
-      differing = [
-        f"config.{name}: {found.get(name)!r} there, {value!r} asked for"
-        for name, value in _flat(config).items()
-        if found.get(name) != value
-      ]
-      if differing:
-        raise ValueError(
-          f"workdir {workdir} holds a run of another config ("
-          f"{'; '.join(differing)}). Choose another --workdir."
-        )
-    write_text(workdir / "config.json", config.to_json(indent=2) + "\n")
+    records.check_config(workdir, config)
+    records.write_config(workdir, config)
     write_json(
       workdir / "run.json", {"seed": config.seed, **records.describe_run()}
     )
@@ -77,6 +64,7 @@ def train(
   experiment: Experiment,
   workdir: pathlib.Path,
   devices: Sequence[jax.Device] | None = None,
+  initial: TrainState | None = None,
 ) -> Evaluation:
   """Runs all phases, from the newest checkpoint if the workdir holds one.
 
@@ -85,40 +73,29 @@ def train(
     workdir: as `prepare` left it; takes metrics.jsonl, TensorBoard events,
       checkpoints and, at the end, what `report` writes.
     devices: to spread each batch over, all local ones by default.
+    initial: on one device, where there is no checkpoint yet; a new one by
+      default.
 
   Returns:
     The evaluation on the test set after the last step.
 
   Raises:
+    InUseError: another run is at work in the workdir.
     FloatingPointError: a loss that is not finite; names the step and the term.
   """
   devices = jax.local_devices() if devices is None else devices
-  with Checkpoints(workdir) as checkpoints:
-    state = experiment.init()
+  with locked(workdir), Checkpoints(workdir) as checkpoints:
+    state = experiment.init() if initial is None else initial
     if checkpoints.latest_step() is not None:
       state = checkpoints.restore(state)
       print(f"Continuing from step {state.step}.")
     with records.Metrics(workdir, int(state.step)) as metrics:
       run = _Run(experiment, devices, checkpoints, metrics)
       state = run.to_end(state)
-  result = run.evaluations.get(int(state.step)) or evaluate(experiment, state)
-  report(experiment, state, workdir, result, num_samples=1)
+    result = run.evaluations.get(int(state.step))
+    result = result or evaluate(experiment, state)
+    report(experiment, state, workdir, result, num_samples=1)
   return result
-
-
-def _flat(config: ConfigDict) -> dict[str, Any]:
-  """Values by dotted name, as JSON gives them back."""
-  out: dict[str, Any] = {}
-
-  def add(tree: dict[str, Any], path: str) -> None:
-    for name, value in tree.items():
-      if isinstance(value, dict):
-        add(value, f"{path}{name}.")
-      else:
-        out[path + name] = value
-
-  add(json.loads(config.to_json()), "")
-  return out
 
 
 class _Run:
@@ -181,7 +158,8 @@ class _Run:
       if not (evaluating or saving or logging_now):
         continue
       values = _averages(infos, step)
-      values |= {"steps_per_second": len(infos) / (time.perf_counter() - clock)}
+      seconds = time.perf_counter() - clock
+      values |= {"seconds": seconds, "steps_per_second": len(infos) / seconds}
       if phase != "pretrain":
         values |= _usage(_first(replicated.prior))
       self.metrics.write(step, phase, "train", values)
@@ -229,7 +207,7 @@ class _Run:
     shown = {
       name: f"{value:.4g}"
       for name, value in values.items()
-      if name != "steps_per_second"
+      if name not in ("seconds", "steps_per_second")
     }
     bar.update(num)
     bar.set_postfix(shown, refresh=False)

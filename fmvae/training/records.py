@@ -73,6 +73,47 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
   return ConfigDict(json.loads(path.read_text()), type_safe=False)
 
 
+def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:
+  """Leaves the resolved config where `read_config` finds it."""
+  write_text(workdir / "config.json", config.to_json(indent=2) + "\n")
+
+
+def check_config(workdir: pathlib.Path, config: ConfigDict) -> None:
+  """Does nothing where the workdir is empty or holds a run of this config.
+
+  Raises:
+    ValueError: it holds another one; lists the differences.
+  """
+  if not (workdir / "config.json").exists():
+    return
+  found = _flat(read_config(workdir))
+  differing = [
+    f"config.{name}: {found.get(name)!r} there, {value!r} asked for"
+    for name, value in _flat(config).items()
+    if found.get(name) != value
+  ]
+  if differing:
+    raise ValueError(
+      f"workdir {workdir} holds a run of another config ("
+      f"{'; '.join(differing)}). Choose another one."
+    )
+
+
+def _flat(config: ConfigDict) -> dict[str, Any]:
+  """Values by dotted name, as JSON gives them back."""
+  out: dict[str, Any] = {}
+
+  def add(tree: dict[str, Any], path: str) -> None:
+    for name, value in tree.items():
+      if isinstance(value, dict):
+        add(value, f"{path}{name}.")
+      else:
+        out[path + name] = value
+
+  add(json.loads(config.to_json()), "")
+  return out
+
+
 def _step(row: str) -> float:
   """The step of a metrics row; infinity for one that was cut off."""
   try:

@@ -28,7 +28,7 @@ def rows(workdir, split):
   text = (workdir / "metrics.jsonl").read_text()
   found = [json.loads(line) for line in text.splitlines()]
   return [
-    {k: v for k, v in row.items() if k != "steps_per_second"}
+    {k: v for k, v in row.items() if "second" not in k}
     for row in found
     if row["split"] == split
   ]

@@ -1,0 +1,116 @@
+"""What moves the bound at K = 128: start, annealing, step size, learning rate.
+
+Changes one thing at a time in experiments/mnist_mlp.py:128, here with 8,000
+joint steps at a constant learning rate; a pre-training is shared by all rows that leave it as it is. Writes a CSV
+with a row for each change. Stopped, it continues. About 25 minutes on two
+cores:
+
+  python -m experiments.studies.what_moves_the_bound --workdir=runs/moves
+"""
+
+import csv
+import dataclasses
+import hashlib
+import pathlib
+
+import jax
+from absl import app, flags
+
+from experiments import mnist_mlp
+from experiments.studies import starts
+from fmvae import config as config_lib
+from fmvae import evaluation
+from fmvae.experiment import Experiment
+from fmvae.files import replacing
+from fmvae.training import checkpoints, loop
+from fmvae.training.state import TrainState
+from launch import common
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "For the runs.", required=True)
+_ONLY = flags.DEFINE_list("only", None, "Names of the changes to make.")
+_OUT = "experiments/results/what_moves_the_bound.csv"
+_K = "128"
+_COLUMNS = (
+  *("change", "bound", "reconstruction", "kl_z", "kl_r"),
+  *("used", "perplexity"),
+)
+# name -> fields of the config, and the start of the mixture
+_CHANGES: dict[str, tuple[dict, str]] = {
+  "none": ({}, "k-means"),
+  "start at random points": ({}, "random points"),
+  "start at 0.1 N(0, 1)": ({}, "0.1 N(0, 1)"),
+  "start at N(0, 1)": ({}, "N(0, 1)"),
+  "learning rate falls to 0": ({"learning_rate_decay": "cosine"}, "k-means"),
+  "learning rate 1e-3, falls to 0": (
+    {"learning_rate": 1e-3, "learning_rate_decay": "cosine"},
+    "k-means",
+  ),
+  "learning rate 1e-3": ({"learning_rate": 1e-3}, "k-means"),
+  "step size (tau0 + tau)^-0.7": ({"svi.initial": None}, "k-means"),
+  "step size from 0.05": ({"svi.initial": 0.05}, "k-means"),
+  "step size with kappa 0.52": ({"svi.kappa": 0.52}, "k-means"),
+  "learning rate 1e-4": ({"learning_rate": 1e-4}, "k-means"),
+  "KL annealed over 5,000 steps": ({"kl_anneal_steps": 5000}, "k-means"),
+}
+
+
+class OtherStart(Experiment):
+  """An experiment whose mixture starts as `name` says."""
+
+  name: str
+
+  def start_prior(self, state: TrainState) -> TrainState:
+    key = state.key
+    loc, log_var = self.encode(state, self.train.images, self.train_input, key)
+    ((_, k),) = self.config.factors
+    started = starts.start(self.name, key, k, loc, log_var)
+    return state.replace(prior=started)
+
+
+def pretrained(argv: list[str], exp: Experiment) -> TrainState:
+  """The state after phase 1, trained in a workdir that several rows share."""
+  config = config_lib.pretraining(exp.config)
+  digest = hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest()
+  workdir = pathlib.Path(_WORKDIR.value) / f"pretrained_{digest[:8]}"
+  if not (workdir / "results.json").exists():
+    first = common.build(argv, config)
+    loop.prepare(first, workdir)
+    loop.train(first, workdir)
+  return checkpoints.restore_pretrained(exp, workdir)
+
+
+def train(argv: list[str], name: str) -> evaluation.Evaluation:
+  """Makes one change and trains to the end."""
+  fields, start = _CHANGES[name]
+  config = mnist_mlp.get_config(_K)
+  config.learning_rate_decay = "none"
+  config.steps.joint = 8_000
+  config.update_from_flattened_dict(fields)
+  exp = common.build(argv, config)
+  initial = pretrained(argv, exp)
+  if start != "k-means":
+    parts = {f.name: getattr(exp, f.name) for f in dataclasses.fields(exp)}
+    exp = OtherStart(**parts)
+    object.__setattr__(exp, "name", start)
+  workdir = pathlib.Path(_WORKDIR.value) / name.replace(" ", "_")
+  loop.prepare(exp, workdir)
+  return loop.train(exp, workdir, initial=initial)
+
+
+def main(argv: list[str]) -> None:
+  with replacing(pathlib.Path(_OUT)) as path, path.open("w") as file:
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(_COLUMNS)
+    for name in _ONLY.value or _CHANGES:
+      jax.clear_caches()  # an Experiment, with its data, is a static argument
+      result = train(argv, name)
+      scores = (result.bound, result.reconstruction, *result.kl_z, *result.kl_r)
+      rows.writerow(
+        [name]
+        + [f"{score:.2f}" for score in scores]
+        + [*result.used, f"{result.perplexity[0]:.1f}"]
+      )
+
+
+if __name__ == "__main__":
+  app.run(main)

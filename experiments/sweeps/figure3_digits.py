@@ -1,0 +1,25 @@
+"""Figure 3 in miniature: the bound against log2 K on 1,797 images of digits.
+
+K = 1, 2, 4, .. 64, three seeds, the settings of experiments/digits.py. Minutes
+on two cores, without a download:
+  python -m launch.sweep --processes=2
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import digits
+from fmvae import sweep
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  config = ConfigDict(
+    {
+      "runs": {"digits": digits.get_config()},
+      "components": tuple(2**i for i in range(7)),
+      "seeds": (0, 1, 2),
+      "importance_samples": 0,
+    },
+    type_safe=False,
+  )
+  sweep.plan.apply_argument(config, arg)
+  return config.lock()

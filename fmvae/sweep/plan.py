@@ -1,0 +1,191 @@
+"""What a sweep is made of: its config, its tasks and their folders."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+
+from ml_collections import ConfigDict
+
+from fmvae import config as config_lib
+from fmvae.training import records
+
+_FIELDS = ("runs", "components", "seeds", "importance_samples")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+  """One program call of a sweep: `launch.train` or `launch.evaluate`."""
+
+  name: str  # 'mnist/seed0/K16'
+  workdir: pathlib.Path
+  program: str  # 'train' or 'evaluate'
+  flags: tuple[str, ...]
+  result: pathlib.Path  # the file that is there when it has succeeded
+  needs: str | None  # name of a task that must succeed first
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Point:
+  """One row of the table: a run's K and seed."""
+
+  run: str
+  k: int | None  # None: the N(0, I) prior, after pre-training
+  seed: int
+  config: ConfigDict
+  workdir: pathlib.Path
+  pretrained: pathlib.Path | None  # workdir that it starts from
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+  """A sweep, laid out: a row for each point, the tasks in order."""
+
+  points: tuple[Point, ...]
+  tasks: tuple[Task, ...]
+
+
+def apply_argument(config: ConfigDict, arg: str | None) -> None:
+  """What may follow the colon of a sweep's file: 'smoke', or nothing.
+
+  Raises:
+    ValueError: anything else.
+  """
+  if arg is None:
+    return
+  if arg != "smoke":
+    raise ValueError(f"a sweep's argument must be 'smoke', got {arg!r}")
+  for run in config.runs.values():
+    config_lib.apply_argument(run, "smoke")
+  config.components = config.components[:2]
+  config.seeds = config.seeds[:2]
+
+
+def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
+  """Lays out a sweep.
+
+  Pre-training does not depend on the mixture: points that agree in all that it
+  does depend on (`config.pretraining`) share one, in a folder that is named
+  after the data set, the seed and a hash of the config.
+
+  Args:
+    config: `runs` (name -> config of an experiment), `components` (each K is
+      given to every factor; empty for pre-training alone), `seeds`,
+      `importance_samples` (0: no importance-sampled NLL).
+    folder: of the sweep.
+
+  Raises:
+    ValueError: an impossible config, or a folder that holds another sweep.
+  """
+  _validate(config)
+  points: list[Point] = []
+  tasks: dict[str, Task] = {}
+  for seed in config.seeds:
+    for name, run in config.runs.items():
+      base = ConfigDict({**run.to_dict(), "seed": seed}, type_safe=False)
+      pretrained = None
+      if base.steps.pretrain:
+        before = config_lib.pretraining(base)
+        digest = hashlib.sha256(before.to_json(sort_keys=True).encode())
+        slug = f"{run.dataset.name}_seed{seed}_{digest.hexdigest()[:8]}"
+        pretrained = folder / "pretrained" / slug
+        tasks[slug] = _train(slug, pretrained, needs=None)
+        points.append(Point(name, None, seed, before, pretrained, None))
+      for k in config.components:
+        of_k = base.copy_and_resolve_references()
+        config_lib.apply_argument(of_k, str(k))
+        workdir = folder / name / f"seed{seed}" / f"K{k}"
+        points.append(Point(name, k, seed, of_k, workdir, pretrained))
+        label = f"{name}/seed{seed}/K{k}"
+        tasks[label] = _train(label, workdir, needs=pretrained)
+      if config.importance_samples:
+        for point in points:
+          if (point.run, point.seed) == (name, seed):
+            task = _estimate(point.workdir, folder, config.importance_samples)
+            tasks[task.name] = task
+  for point in points:
+    _named(point, lambda p=point: config_lib.validate(p.config))
+    _named(point, lambda p=point: records.check_config(p.workdir, p.config))
+  return Plan(tuple(points), tuple(tasks.values()))
+
+
+def _train(
+  name: str, workdir: pathlib.Path, needs: pathlib.Path | None
+) -> Task:
+  flags = [f"--workdir={workdir}"]
+  flags += [] if needs is None else [f"--pretrained={needs}"]
+  result = workdir / "results.json"
+  first = None if needs is None else needs.name
+  return Task(name, workdir, "train", tuple(flags), result, first)
+
+
+def _estimate(workdir: pathlib.Path, folder: pathlib.Path, num: int) -> Task:
+  trained = str(workdir.relative_to(folder)).removeprefix("pretrained/")
+  flags = (f"--workdir={workdir}", f"--importance_samples={num}")
+  return Task(
+    f"{trained}, importance-sampled NLL",
+    workdir,
+    "evaluate",
+    flags,
+    workdir / "importance.json",
+    trained,
+  )
+
+
+def _named(point: Point, check) -> None:
+  try:
+    check()
+  except ValueError as error:
+    where = "pre-training" if point.k is None else f"K = {point.k}"
+    raise ValueError(f"runs.{point.run}, {where}: {error}") from error
+
+
+def _validate(config: ConfigDict) -> None:
+  if sorted(config.keys()) != sorted(_FIELDS):
+    raise ValueError(
+      f"a sweep has the fields {', '.join(_FIELDS)}, got "
+      f"{', '.join(config.keys())}"
+    )
+  if not config.runs:
+    raise ValueError("config.runs must name at least one run")
+  for name in config.runs:
+    if not re.fullmatch(r"[A-Za-z][\w.-]*", name) or name == "pretrained":
+      raise ValueError(
+        "config.runs must have names of letters, digits, '_', '.' and '-', "
+        f"none 'pretrained', got {name!r}"
+      )
+  for field, least in (("components", 1), ("seeds", 0)):
+    values = config[field]
+    if (
+      not isinstance(values, tuple | list)
+      or not all(isinstance(v, int) and v >= least for v in values)
+      or len(set(values)) < len(values)
+    ):
+      raise ValueError(
+        f"config.{field} must be different integers of at least {least}, got "
+        f"{values!r}"
+      )
+  if not config.seeds:
+    raise ValueError("config.seeds must hold at least one seed")
+  samples = config.importance_samples
+  if not isinstance(samples, int) or samples < 0:
+    raise ValueError(
+      f"config.importance_samples must be an integer from 0, got {samples!r}"
+    )
+
+
+def write_configs(plan: Plan) -> None:
+  """Leaves config.json in every workdir, which is where a task finds it."""
+  for point in plan.points:
+    point.workdir.mkdir(parents=True, exist_ok=True)
+    records.write_config(point.workdir, point.config)
+
+
+def is_done(task: Task) -> bool:
+  """Whether a task has left its result."""
+  if not task.result.exists():
+    return False
+  asked = [f for f in task.flags if f.startswith("--importance_samples=")]
+  found = json.loads(task.result.read_text())
+  return not asked or found["samples"] == int(asked[0].partition("=")[2])

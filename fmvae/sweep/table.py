@@ -1,0 +1,132 @@
+"""One tidy table of all points of a sweep."""
+
+import csv
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from fmvae.files import replacing
+from fmvae.sweep.plan import Point
+
+_SCORES = (
+  "bound",
+  "bound_stderr",
+  "reconstruction",
+  "kl_z",
+  "kl_r",
+  "kl_global",
+)
+_OF_FACTORS = ("used", "chosen", "perplexity", "acc", "nmi", "ari")
+COLUMNS = (
+  *("run", "dataset", "split", "binarisation", "network", "K", "seed"),
+  *("pretrain_steps", "prior_steps", "joint_steps"),
+  *_SCORES,
+  *("nll", "nll_samples"),
+  *_OF_FACTORS,
+  *("seconds", "pretrain_seconds", "device", "commit"),
+)
+
+
+def row(point: Point) -> dict[str, Any] | None:
+  """The table's row of a point, None before it is finished.
+
+  Nats per test image. `K` is empty for the N(0, I) prior after pre-training.
+  `kl_z`, `kl_r` are sums over factors; other numbers of several factors stand
+  in one field, separated by spaces. `nll` is importance-sampled with
+  `nll_samples` draws, no bound of eq. 11. `seconds` is the time of the training
+  steps and their compilation, without the pre-training that the point shares.
+  """
+  if not (point.workdir / "results.json").exists():
+    return None
+  results = _read(point.workdir / "results.json")
+  config, told = point.config, _read(point.workdir / "run.json")
+  out: dict[str, Any] = {
+    "run": point.run,
+    "dataset": config.dataset.name,
+    "split": _split(config.dataset),
+    "binarisation": _binarisation(config.dataset),
+    "network": _network(config.network.to_dict()),
+    "K": "" if point.k is None else point.k,
+    "seed": point.seed,
+  }
+  for phase in ("pretrain", "prior", "joint"):
+    out[f"{phase}_steps"] = config.steps[phase]
+  for name in _SCORES:
+    out[name] = round(sum(_values(results, name)), 4)
+  estimate = point.workdir / "importance.json"
+  out["nll"] = out["nll_samples"] = ""
+  if estimate.exists() and _read(estimate)["step"] == results["step"]:
+    out["nll"] = round(_read(estimate)["nll"], 4)
+    out["nll_samples"] = _read(estimate)["samples"]
+  for name in _OF_FACTORS:
+    out[name] = " ".join(f"{v:.6g}" for v in _values(results, name))
+  out["seconds"] = _seconds(point.workdir)
+  shared = point.pretrained
+  out["pretrain_seconds"] = "" if shared is None else _seconds(shared)
+  out["device"] = f"{told['num_devices']} x {told['device']}"
+  if told["device"] == "cpu":
+    out["device"] = f"cpu, {told['cpu_cores']} cores"
+  out["commit"] = told["commit"]
+  return {name: out[name] for name in COLUMNS}
+
+
+def summary(point: Point) -> str:
+  """A finished point in a line, for a person who watches."""
+  found = row(point)
+  if found is None:
+    return "no result"
+  used = f", {found['used']} used" if found["used"] else ""
+  nll = f", NLL {found['nll']:.2f}" if found["nll"] != "" else ""
+  return f"bound {found['bound']:.2f}{used}{nll}, {found['seconds']:.0f} s"
+
+
+def write(points: Sequence[Point], path: pathlib.Path) -> list[dict[str, Any]]:
+  """Writes the rows of all finished points as CSV; returns them."""
+  rows = [found for point in points if (found := row(point)) is not None]
+  with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+  return rows
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  return json.loads(path.read_text())
+
+
+def _values(results: dict[str, Any], name: str) -> list[float]:
+  """One number, or one for each factor (`name/i`); none where not scored."""
+  if name in results:
+    return [results[name]]
+  return [v for key, v in results.items() if key.startswith(f"{name}/")]
+
+
+def _seconds(workdir: pathlib.Path) -> float:
+  """The time of all steps, none twice where a run was stopped."""
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
+  return round(sum(r["seconds"] for r in rows if r["split"] == "train"), 1)
+
+
+def _network(network: dict[str, Any]) -> str:
+  """Its name and options, as in 'mlp hidden=512-512'."""
+  options = {k: v for k, v in network.items() if k != "name"}
+  joined = [
+    f"{name}={'-'.join(map(str, v)) if isinstance(v, tuple | list) else v}"
+    for name, v in sorted(options.items())
+  ]
+  return " ".join([network["name"], *joined])
+
+
+def _split(dataset: Any) -> str:
+  if not dataset.resplit:
+    return "official"
+  sizes = "/".join(str(n) for n in dataset.resplit)
+  return f"random {sizes} seed {dataset.split_seed}"
+
+
+def _binarisation(dataset: Any) -> str:
+  if dataset.binarisation == "threshold":
+    return f"threshold {dataset.threshold}"
+  return dataset.binarisation

@@ -1,0 +1,112 @@
+"""Trains every point of a sweep; leaves one table and Figure 3.
+
+  python -m launch.sweep --processes=2
+  python -m launch.sweep --config=experiments/sweeps/figure3_mlp.py \\
+    --manual_dir=FOLDER --processes=2
+  python -m launch.sweep --config=experiments/sweeps/figure3_conv.py \\
+    --engine=slurm --slurm=partition=gpu,gpus_per_node=1 --processes=20
+
+Started again, it goes on with the points that are not finished.
+"""
+
+import pathlib
+import signal
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from fmvae import data, sweep
+from fmvae.files import replacing, write_json
+from launch import common
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config",
+  None,
+  "The sweep, else experiments/sweeps/figure3_digits.py; its fields are flags, "
+  "as in "
+  "--config.components='(1,16)' or --config.runs.mnist.steps.joint=4000.",
+)
+_SWEEPDIR = flags.DEFINE_string(
+  "sweepdir", None, "Where the sweep is kept; else runs/NAME for NAME.py."
+)
+_ENGINE = flags.DEFINE_enum(
+  "engine", "local", ["local", "slurm"], "What runs the tasks."
+)
+_PROCESSES = flags.DEFINE_integer(
+  "processes", 1, "Tasks at a time; they share cores and GPUs.", lower_bound=1
+)
+_SLURM = flags.DEFINE_list(
+  "slurm",
+  [],
+  "Parameters of submitit's SlurmExecutor, such as partition=gpu,time=600.",
+)
+
+
+def main(argv: list[str]) -> None:
+  """Plans, checks, then runs what is not finished."""
+  common.check_arguments(argv)
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+  name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
+  folder = pathlib.Path(_SWEEPDIR.value or f"runs/{name.stem}").absolute()
+  try:
+    plan = sweep.plan.make(_CONFIG.value, folder)
+    unfinished = [t for t in plan.tasks if not sweep.plan.is_done(t)]
+    if unfinished:
+      _prepare_data(plan)
+    sweep.plan.write_configs(plan)
+    engine = _engine(folder)
+  except (ValueError, OSError) as error:
+    sys.exit(f"error: {error}")
+  points = {point.workdir: point for point in plan.points}
+
+  def report(task: sweep.plan.Task) -> str:
+    sweep.table.write(plan.points, folder / "table.csv")
+    return sweep.table.summary(points[task.workdir])
+
+  failed = sweep.run(plan.tasks, engine, _command, report)
+  rows = sweep.table.write(plan.points, folder / "table.csv")
+  written = ["table.csv"]
+  if any(row["K"] for row in rows):
+    from fmvae.figures import elbo_curves  # matplotlib loads slowly
+
+    with replacing(folder / "figure3.png") as path:
+      elbo_curves(rows).savefig(path, dpi=110)
+    written.append("figure3.png")
+  print(f"written to {folder}: {', '.join(written)}")
+  if failed:
+    write_json(folder / "failed.json", failed)
+    lines = [f"  {task}: {why}" for task, why in failed.items()]
+    sys.exit("\n".join([f"error: {len(failed)} tasks failed:", *lines]))
+
+
+def _prepare_data(plan: sweep.plan.Plan) -> None:
+  """Prepares every data set once, before several tasks need it."""
+  for name in {point.config.dataset.name for point in plan.points}:
+    for split in ("train", "test"):
+      data.load(name, split, **common.data_folders())
+
+
+def _engine(folder: pathlib.Path) -> sweep.engines.Engine:
+  if _ENGINE.value == "local":
+    return sweep.engines.Local(_PROCESSES.value)
+  parameters = {}
+  for entry in _SLURM.value:
+    key, equals, value = entry.partition("=")
+    if not equals:
+      raise ValueError(f"--slurm: {entry!r} is not of the form name=value")
+    parameters[key] = int(value) if value.isdecimal() else value
+  return sweep.engines.Slurm(_PROCESSES.value, folder, parameters)
+
+
+def _command(task: sweep.plan.Task) -> list[str]:
+  folders = [
+    f"--{name}={pathlib.Path(value).absolute()}"
+    for name, value in common.data_folders().items()
+    if value is not None
+  ]
+  return [sys.executable, "-m", f"launch.{task.program}", *task.flags, *folders]
+
+
+if __name__ == "__main__":
+  common.run_with_config(main, "experiments/sweeps/figure3_digits.py")

@@ -1,0 +1,138 @@
+"""A sweep as a user starts it: killed, continued, with a point that fails."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import digits
+from fmvae import config as config_lib
+from fmvae import experiment
+from fmvae.training import checkpoints, loop
+from tests.launch.test_launch import ROOT, run
+
+# K = 1,600 is more than the 1,500 training images: that point must fail.
+FLAGS = (
+  "--config=experiments/sweeps/figure3_digits.py:smoke",
+  "--config.seeds=(0,)",
+  "--config.components=(1,1600,2)",
+  "--config.runs.digits.start_encodings=1600",
+)
+
+
+def start(*flags):
+  return subprocess.Popen(
+    [sys.executable, "-u", "-m", "launch.sweep", *flags],
+    cwd=ROOT,
+    env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+
+
+def test_a_killed_sweep_continues_and_a_failed_point_stops_none(
+  prepared, tmp_path
+):
+  flags = (*FLAGS, f"--sweepdir={tmp_path}", f"--data_dir={prepared}")
+  first = start(*flags)
+  for line in first.stdout:
+    if line.startswith("[1/4]"):
+      break
+  first.send_signal(signal.SIGKILL)
+  first.wait()
+  (pretrained,) = (tmp_path / "pretrained").iterdir()
+  finished = (pretrained / "results.json").stat().st_mtime_ns
+  time.sleep(0.5)
+
+  second = run("sweep", *flags)
+  assert "1 of 4 tasks were finished before" in second.stdout
+  assert (pretrained / "results.json").stat().st_mtime_ns == finished
+  assert second.returncode == 1
+  assert "1 tasks failed" in second.stderr
+  assert "K = 1600 components, more than the 1500" in second.stderr
+  assert "Traceback" not in second.stderr
+  with (tmp_path / "table.csv").open() as file:
+    rows = list(csv.DictReader(file))
+  assert [row["K"] for row in rows] == ["", "1", "2"]
+  assert all(np.isfinite(float(row["bound"])) for row in rows)
+  for row in rows[1:]:
+    parts = [float(row[name]) for name in ("kl_z", "kl_r", "bound")]
+    assert float(row["reconstruction"]) == pytest.approx(sum(parts), abs=1e-3)
+    assert float(row["acc"]) > 0
+    assert row["split"] == "official"
+    assert row["binarisation"] == "threshold 0.5"
+    assert row["network"] == "mlp hidden=128-128"
+    assert float(row["seconds"]) > 0
+    assert float(row["pretrain_seconds"]) == float(rows[0]["seconds"])
+  assert (tmp_path / "figure3.png").stat().st_size > 10_000
+
+  asked = run("sweep", *flags, "--config.importance_samples=3")
+  assert "3 of 7 tasks were finished before" in asked.stdout
+  with (tmp_path / "table.csv").open() as file:
+    rows = list(csv.DictReader(file))
+  assert [row["nll_samples"] for row in rows] == ["3", "3", "3"]
+
+
+def test_a_shared_pretraining_changes_nothing(prepared, tmp_path):
+  config = digits.get_config("smoke")
+  devices = jax.devices()[:1]
+  states = []
+  for name, shared in (("whole", False), ("shared", True)):
+    exp = experiment.build(config, data_dir=prepared)
+    initial = None
+    if shared:
+      first = experiment.build(
+        config_lib.pretraining(config), data_dir=prepared
+      )
+      loop.prepare(first, tmp_path / "first", devices)
+      loop.train(first, tmp_path / "first", devices)
+      initial = checkpoints.restore_pretrained(exp, tmp_path / "first")
+    loop.prepare(exp, tmp_path / name, devices)
+    loop.train(exp, tmp_path / name, devices, initial)
+    with checkpoints.Checkpoints(tmp_path / name) as saved:
+      states.append(saved.restore(exp.init()))
+  whole, shared = (s.replace(key=jax.random.key_data(s.key)) for s in states)
+  jax.tree.map(np.testing.assert_array_equal, whole, shared)
+  results = [
+    json.loads((tmp_path / name / "results.json").read_text())
+    for name in ("whole", "shared")
+  ]
+  assert results[0] == results[1]
+
+
+def test_another_or_unfinished_pretraining_is_refused(prepared, tmp_path):
+  config = digits.get_config("smoke")
+  exp = experiment.build(config, data_dir=prepared)
+  with pytest.raises(ValueError, match="holds no run"):
+    checkpoints.restore_pretrained(exp, tmp_path)
+  before = config_lib.pretraining(config)
+  before.learning_rate = 0.1
+  first = experiment.build(before, data_dir=prepared)
+  loop.prepare(first, tmp_path, jax.devices()[:1])
+  with pytest.raises(ValueError, match=r"learning_rate: 0.1 there"):
+    checkpoints.restore_pretrained(exp, tmp_path)
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    (["--config.components=(0,)"], "config.components must be different"),
+    (["--engine=slurm", "--slurm=partition"], "is not of the form name=value"),
+    (["--config.runs.digits.batch_size=0"], "config.batch_size"),
+    (["stray"], "unexpected argument 'stray'"),
+  ],
+)
+def test_bad_flags_cost_one_sentence(flags, message, prepared, tmp_path):
+  done = run(
+    "sweep", *flags, f"--data_dir={prepared}", f"--sweepdir={tmp_path / 'new'}"
+  )
+  assert done.returncode == 1
+  assert message in done.stderr
+  assert "Traceback" not in done.stderr

@@ -1,0 +1,143 @@
+"""How a sweep is laid out, and what it refuses."""
+
+import importlib
+import pathlib
+
+import pytest
+
+from experiments.sweeps import figure3_digits, figure3_mlp
+from fmvae import config as config_lib
+from fmvae import sweep
+from fmvae.training import records
+
+SWEEPS = sorted(
+  path.stem
+  for path in (pathlib.Path(__file__).parents[2] / "experiments/sweeps").glob(
+    "*.py"
+  )
+  if path.stem != "__init__"
+)
+
+
+def digits(**fields):
+  config = figure3_digits.get_config("smoke").unlock()
+  config.update(fields)
+  return config
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("arg", [None, "smoke"])
+def test_every_sweep_can_be_laid_out(name, arg, tmp_path):
+  module = importlib.import_module(f"experiments.sweeps.{name}")
+  config = module.get_config(arg)
+  plan = sweep.plan.make(config, tmp_path)
+  each = len(config.runs) * len(config.seeds)
+  assert len(plan.points) == each * (len(config.components) + 1)
+  assert "python -m launch.sweep" in module.__doc__
+  assert not any(tmp_path.iterdir())  # nothing is written yet
+
+
+def test_pretraining_is_shared_by_the_k_of_a_seed_and_data_set(tmp_path):
+  plan = sweep.plan.make(figure3_mlp.get_config(), tmp_path)
+  first = [task for task in plan.tasks if task.needs is None]
+  assert len(first) == 6
+  assert len(plan.tasks) == 66
+  folders = {(p.run, p.seed, p.pretrained) for p in plan.points if p.k}
+  assert len(folders) == 6
+  by_name = {task.name: task for task in plan.tasks}
+  for task in plan.tasks:
+    if task.needs:
+      folder = by_name[task.needs].workdir
+      assert f"--pretrained={folder}" in task.flags
+
+
+def test_runs_share_what_they_can_and_no_more(tmp_path):
+  config = digits(seeds=(0,), components=(2,))
+  base = config.runs.digits
+  for name, field, value in (
+    ("svi", "svi.kappa", 0.6),
+    ("decay", "learning_rate_decay", "cosine"),
+    ("anneal", "kl_anneal_steps", 2),
+    ("rate", "learning_rate", 0.1),
+  ):
+    config.runs[name] = base.copy_and_resolve_references()
+    config.runs[name].update_from_flattened_dict({field: value})
+  plan = sweep.plan.make(config, tmp_path)
+  folder = {p.run: p.pretrained for p in plan.points if p.k}
+  assert folder["svi"] == folder["decay"] == folder["digits"]
+  assert len(set(folder.values())) == 3
+
+
+def test_without_pretraining_nothing_is_needed_first(tmp_path):
+  config = digits(seeds=(0,))
+  config.runs.digits.steps.pretrain = 0
+  plan = sweep.plan.make(config, tmp_path)
+  assert [task.needs for task in plan.tasks] == [None, None]
+
+
+def test_importance_sampling_is_a_task_of_its_own(tmp_path):
+  plan = sweep.plan.make(digits(seeds=(0,), importance_samples=7), tmp_path)
+  asked = [task for task in plan.tasks if task.program == "evaluate"]
+  assert len(asked) == 3
+  names = [task.name for task in plan.tasks]
+  for task in asked:
+    assert names.index(task.needs) < names.index(task.name)
+    assert "--importance_samples=7" in task.flags
+    task.result.parent.mkdir(parents=True, exist_ok=True)
+    task.result.write_text('{"samples": 5}')
+    assert not sweep.plan.is_done(task)
+    task.result.write_text('{"samples": 7}')
+    assert sweep.plan.is_done(task)
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    ({"components": (1, 0)}, "config.components must be different integers"),
+    ({"components": (2, 2)}, "config.components must be different integers"),
+    ({"seeds": ()}, "at least one seed"),
+    ({"seeds": (0.5,)}, "config.seeds must be different integers"),
+    ({"importance_samples": -1}, "config.importance_samples"),
+    ({"stray": 1}, "a sweep has the fields"),
+  ],
+)
+def test_bad_fields_are_named(fields, message, tmp_path):
+  with pytest.raises(ValueError, match=message):
+    sweep.plan.make(digits(**fields), tmp_path)
+
+
+def test_a_bad_run_is_named(tmp_path):
+  config = digits()
+  del config.runs["digits"]
+  with pytest.raises(ValueError, match=r"config.runs must name"):
+    sweep.plan.make(config, tmp_path)
+  config = digits()
+  config.runs["a/b"] = config.runs.digits
+  with pytest.raises(ValueError, match="got 'a/b'"):
+    sweep.plan.make(config, tmp_path)
+  config = digits()
+  config.runs.digits.batch_size = 0
+  with pytest.raises(
+    ValueError, match=r"runs.digits, pre-training: config.bat"
+  ):
+    sweep.plan.make(config, tmp_path)
+
+
+def test_a_folder_with_another_sweep_is_refused(tmp_path):
+  config = digits(seeds=(0,))
+  sweep.plan.write_configs(sweep.plan.make(config, tmp_path))
+  sweep.plan.make(config, tmp_path)  # the same one is welcome
+  config.runs.digits.steps.joint = 9
+  with pytest.raises(ValueError, match=r"K = 1.*steps.joint: 4 there, 9 asked"):
+    sweep.plan.make(config, tmp_path)
+
+
+def test_the_pretraining_of_a_config_leaves_out_the_mixture(tmp_path):
+  config = digits().runs.digits
+  first = config_lib.pretraining(config)
+  config_lib.validate(first)
+  assert first.steps.to_dict() == {"pretrain": 4, "prior": 0, "joint": 0}
+  assert first.factors == ((16, 1),)
+  assert config.steps.joint == 4  # the original is as it was
+  records.write_config(tmp_path, first)
+  records.check_config(tmp_path, config_lib.pretraining(first))
