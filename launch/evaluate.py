@@ -3,18 +3,28 @@
 python -m launch.evaluate --workdir=runs/digits --samples=10
 """
 
+import dataclasses
 import pathlib
 import sys
 
 from absl import app, flags
 
 from fmvae import evaluation
+from fmvae.files import write_json
 from fmvae.training import checkpoints, records
 from launch import common
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
 _SAMPLES = flags.DEFINE_integer(
   "samples", 1, "Draws of z per test image.", lower_bound=1
+)
+_IMPORTANCE_SAMPLES = flags.DEFINE_integer(
+  "importance_samples",
+  0,
+  "Draws of z per test image for the importance-sampled log likelihood, which "
+  "goes to importance.json; 0 for none. The literature takes 5,000: about an "
+  "hour for the MLP on MNIST on two CPU cores.",
+  lower_bound=0,
 )
 
 
@@ -30,6 +40,15 @@ def main(argv: list[str]) -> None:
     sys.exit(f"error: {error}")
   result = evaluation.evaluate(experiment, state, _SAMPLES.value)
   evaluation.report(experiment, state, workdir, result, _SAMPLES.value)
+  if _IMPORTANCE_SAMPLES.value:
+    estimate = evaluation.importance_nll(
+      experiment, state, _IMPORTANCE_SAMPLES.value
+    )
+    print(estimate)
+    write_json(
+      workdir / "importance.json",
+      {"step": int(state.step), **dataclasses.asdict(estimate)},
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from absl import logging
 from jax import Array
 
 from fmvae import prior
+from fmvae.evaluation.clustering import cluster_scores
 from fmvae.experiment import Experiment
 from fmvae.objective import Terms, mixture_terms, standard_normal_terms
 from fmvae.training.state import TrainState
@@ -38,6 +39,10 @@ class Evaluation:
   used: tuple[int, ...]  # components that are not pruned (prior.usage)
   chosen: tuple[int, ...]  # most responsible one for some test image
   perplexity: tuple[float, ...]  # exp of the entropy of mean responsibilities
+  # Most responsible components against the feature 'label', if there is one:
+  acc: tuple[float, ...]  # of the best one-to-one matching to classes
+  nmi: tuple[float, ...]  # normalised mutual information
+  ari: tuple[float, ...]  # adjusted Rand index
 
   def scalars(self) -> dict[str, float]:
     """One number for each field, tuples as `name/i` where I > 1."""
@@ -64,6 +69,12 @@ class Evaluation:
       f"  factor {i}: {used} of {k} components used, {chosen} chosen for some"
       f" test image, perplexity {perplexity:.1f}"
       for i, (k, used, chosen, perplexity) in enumerate(usages)
+    ]
+    scores = zip(self.acc, self.nmi, self.ari, strict=True)
+    lines += [
+      f"  factor {i} against labels: accuracy {acc:.2f}, NMI {nmi:.2f},"
+      f" ARI {ari:.2f}"
+      for i, (acc, nmi, ari) in enumerate(scores)
     ]
     return "\n".join(lines)
 
@@ -95,6 +106,9 @@ def evaluate(
   )
   bound = terms.bound
   mean_resp = [np.mean(gamma, 0) for gamma in resp]
+  chosen = [np.argmax(gamma, -1) for gamma in resp]
+  labels = test.features.get("label")
+  scores = [] if labels is None else [cluster_scores(k, labels) for k in chosen]
   return Evaluation(
     bound=float(np.mean(bound)),
     bound_stderr=float(np.std(bound) / np.sqrt(len(bound))),
@@ -106,8 +120,11 @@ def evaluate(
     else float(_sum_kl_global(state.prior)) / len(experiment.train),
     components=tuple(len(p) for p in mean_resp),
     used=() if plain else num_used(state.prior),
-    chosen=tuple(len(np.unique(np.argmax(gamma, -1))) for gamma in resp),
+    chosen=tuple(len(np.unique(k)) for k in chosen),
     perplexity=tuple(map(perplexity, mean_resp)),
+    acc=tuple(s.acc for s in scores),
+    nmi=tuple(s.nmi for s in scores),
+    ari=tuple(s.ari for s in scores),
   )
 
 

@@ -1,0 +1,170 @@
+"""The log likelihood log p_Q(x), estimated by importance sampling.
+
+With z integrated out under the exact marginal prior p_Q (Sec. 2.6-2.7) and
+q(z|x) as the proposal,
+
+  log p_Q(x) ~ log 1/S sum_s p(x|z_s) p_Q(z_s) / q(z_s|x),   z_s ~ q(z|x),
+
+below the truth on average, by less the larger S (Burda et al. 2016). It is
+another number than eq. 11, which `bound` computes.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from tqdm import tqdm
+
+from fmvae import prior
+from fmvae.experiment import Experiment
+from fmvae.objective import Model
+from fmvae.training.state import TrainState
+
+_BATCH_SIZE, _CHUNK = 100, 50  # images, and draws of z for each, at a time
+_SEED = 3  # of the noise for z: the same for every estimate of every run
+_LOG_2PI = 1.8378770664093453
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportanceEstimate:
+  """The average of -log p_Q(x) over a test set, in nats per image."""
+
+  nll: float
+  nll_stderr: float  # over test images
+  samples: int  # S
+
+  def __str__(self) -> str:
+    return (
+      f"NLL {self.nll:.2f} +- {self.nll_stderr:.2f} nats (importance-sampled,"
+      f" S = {self.samples:,})"
+    )
+
+
+def log_likelihood(
+  model: Model,
+  params: Mapping[str, Any],
+  log_prior: Callable[[Array], Array],
+  keys: Array,
+  x: Array,
+  num_samples: int,
+  chunk: int,
+) -> Array:
+  """Importance-sampled log p_Q(x); memory grows with `chunk` alone, not with S.
+
+  An image has the same draws whatever the chunk and the rest of its batch.
+
+  Args:
+    model: the networks and the likelihood.
+    params: their parameters.
+    log_prior: log density of z, `[..., L]` -> `[...]`.
+    keys: one PRNG key for each image, `[B]`.
+    x: float images `[B, H, W, C]`.
+    num_samples: S, draws of z per image.
+    chunk: draws taken at once; need not divide S.
+
+  Returns:
+    `[B]` in nats.
+  """
+  loc, log_var = model.vae.encode(params, x)
+  scale = jnp.exp(0.5 * log_var)
+  chunk = min(chunk, num_samples)
+
+  def log_weights(draws: Array) -> Array:
+    """log p(x|z) p_Q(z) / q(z|x) `[chunk, B]` of draws number `[chunk]`."""
+    noise = jax.vmap(lambda s: _noise(keys, s, loc.shape[-1:]))(draws)
+    z = loc + scale * noise
+    log_q = -0.5 * jnp.sum(noise**2 + log_var + _LOG_2PI, -1)
+    log_p = model.likelihood.log_prob(model.vae.decode(params, z), x)
+    log_w = log_p + log_prior(z) - log_q
+    return jnp.where((draws < num_samples)[:, None], log_w, -jnp.inf)
+
+  def add(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Carries the largest log weight and the sum in units of that weight."""
+    old_max, total = carry
+    log_w = log_weights(i * chunk + jnp.arange(chunk))
+    new_max = jnp.maximum(old_max, jnp.max(log_w, 0))
+    unit = jnp.where(jnp.isfinite(new_max), new_max, 0)
+    total = total * jnp.exp(old_max - unit) + jnp.sum(jnp.exp(log_w - unit), 0)
+    return new_max, total
+
+  start = (jnp.full(len(x), -jnp.inf), jnp.zeros(len(x)))
+  num_chunks = -(-num_samples // chunk)
+  log_max, total = lax.fori_loop(0, num_chunks, add, start)
+  return log_max + jnp.log(total) - jnp.log(float(num_samples))
+
+
+def _noise(keys: Array, draw: Array, shape: tuple[int, ...]) -> Array:
+  """Standard normal `[B, *shape]`, a function of each key and the draw."""
+  keys = jax.vmap(jax.random.fold_in, (0, None))(keys, draw)
+  return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+
+
+def importance_nll(
+  experiment: Experiment, state: TrainState, num_samples: int = 5000
+) -> ImportanceEstimate:
+  """Estimates the negative log likelihood of the test set.
+
+  Before the mixture is started, under N(0, I).
+
+  Args:
+    experiment: with its test set.
+    state: on one device.
+    num_samples: S, draws of z per image; 5,000 in the literature.
+
+  Raises:
+    ValueError: `num_samples` below one.
+  """
+  if num_samples < 1:
+    raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+  test = experiment.test
+  plain = experiment.phase_ends["pretrain"] >= int(state.step)
+  keys = jax.random.split(jax.random.key(_SEED), len(test))
+  parts = []
+  with tqdm(
+    total=len(test), desc=f"NLL, S = {num_samples:,}", disable=None
+  ) as bar:
+    for start in range(0, len(test), _BATCH_SIZE):
+      rows = slice(start, start + _BATCH_SIZE)
+      images = test.images[rows]
+      part = _score(experiment, plain, num_samples, state, keys[rows], images)
+      parts.append(np.asarray(part, np.float64))
+      bar.update(len(images))
+  nll = -np.concatenate(parts)
+  return ImportanceEstimate(
+    nll=float(np.mean(nll)),
+    nll_stderr=float(np.std(nll) / np.sqrt(len(nll))),
+    samples=num_samples,
+  )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _score(
+  experiment: Experiment,
+  plain: bool,
+  num_samples: int,
+  state: TrainState,
+  keys: Array,
+  images: Array,
+) -> Array:
+  """log p_Q(x) of a batch, `[B]`."""
+  return log_likelihood(
+    experiment.model,
+    state.params,
+    _standard_normal
+    if plain
+    else functools.partial(prior.log_prob, state.prior),
+    keys,
+    jax.vmap(experiment.test_input)(keys, images),
+    num_samples,
+    _CHUNK,
+  )
+
+
+def _standard_normal(z: Array) -> Array:
+  """log N(z; 0, I), `[...]` for `[..., L]`."""
+  return -0.5 * jnp.sum(z**2 + _LOG_2PI, -1)

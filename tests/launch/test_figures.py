@@ -1,0 +1,186 @@
+"""The program that draws figures, as a user starts it."""
+
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from experiments import digits
+from fmvae import experiment
+from fmvae.training import checkpoints, loop
+
+ROOT = pathlib.Path(__file__).parents[2]
+# Several command lines in one process: starting one takes seconds.
+MANY = """
+import json, sys
+from absl import flags
+from absl.testing import flagsaver
+from launch import figures
+ends = []
+for line in json.loads(sys.argv[1]):
+  with flagsaver.flagsaver():
+    try:
+      ends.append(figures.main(flags.FLAGS(["figures", *line])))
+    except SystemExit as end:
+      ends.append(end.code)
+print(json.dumps(ends))
+"""
+
+
+def python(*arguments):
+  flags_for_xla = "--xla_backend_optimization_level=0"  # and a single device
+  return subprocess.run(
+    [sys.executable, *arguments],
+    cwd=ROOT,
+    env=os.environ | {"XLA_FLAGS": flags_for_xla},
+    capture_output=True,
+    text=True,
+    timeout=300,
+    check=False,
+  )
+
+
+def run(module, *flags):
+  return python("-m", f"launch.{module}", *flags)
+
+
+def how_they_end(*lines):
+  """What the program says at the end of each command line, None if well."""
+  done = python("-c", MANY, json.dumps(lines))
+  assert done.returncode == 0, done.stderr
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+def is_png(path):
+  return path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def finished(prepared, tmp_path_factory):
+  """The workdir of a run of twelve steps, and the flags that name it."""
+  workdir = tmp_path_factory.mktemp("finished") / "run"
+  flags = (f"--workdir={workdir}", f"--data_dir={prepared}")
+  done = run("train", "--config=experiments/digits.py:smoke", *flags)
+  assert done.returncode == 0, done.stderr
+  return workdir, flags
+
+
+@pytest.fixture
+def table(tmp_path):
+  row = {"run": "a", "dataset": "mnist", "split": "", "binarisation": "static"}
+  row |= {"network": "mlp", "seed": 0, "pretrain_steps": 1, "prior_steps": 1}
+  row |= {"joint_steps": 1, "reconstruction": -70.0, "kl_z": 25.0, "kl_r": 1.0}
+  path = tmp_path / "table.csv"
+  with path.open("w", newline="") as file:
+    writer = csv.DictWriter(file, [*row, "K", "bound"])
+    writer.writeheader()
+    writer.writerows(row | {"K": k, "bound": -97 + k / 4} for k in (1, 2, 4))
+  return path
+
+
+def test_a_figure_of_a_run(finished):
+  workdir, flags = finished
+  done = run("figures", *flags, "--figure=4")
+  assert done.returncode == 0, done.stderr
+  assert done.stdout == f"written to {workdir / 'figure4.png'}\n"
+  assert is_png(workdir / "figure4.png")
+
+
+def test_a_figure_of_a_table(table):
+  done = run("figures", f"--table={table}", "--figure=3")
+  assert done.returncode == 0, done.stderr
+  assert done.stdout == f"written to {table.with_name('figure3.png')}\n"
+  assert is_png(table.with_name("figure3.png"))
+
+
+def test_a_figure_that_there_is_none_of():
+  done = run("figures", "--figure=7")
+  assert done.returncode != 0
+  assert "value should be one of <3|4|samples>" in done.stderr
+  assert "Traceback" not in done.stderr
+
+
+def test_options_of_a_figure_of_a_run(finished, tmp_path):
+  workdir, flags = finished
+  (workdir / "samples.png").unlink()
+  four = (*flags, "--figure=4")
+  all_six, two = tmp_path / "six.png", tmp_path / "two.png"
+  assert how_they_end(
+    (*flags, "--figure=samples"),
+    (*four, f"--out={all_six}"),
+    (*four, "--components=3,0", f"--out={two}"),
+    (*four, "--components=20"),
+    (*four, "--components=3,a"),
+    (*four, "--factor=1"),
+    (*four, "--out=nowhere/a.png"),
+    (*four, "--out=a.xyz"),
+  ) == [
+    None,
+    None,
+    None,
+    "error: components of factor 0 must be from 0 to 19, got [20]",
+    "error: --components must be numbers such as 3,17,20, got 3,a",
+    "error: factor must be from 0 to 0, got 1",
+    "error: --out is in the folder nowhere, which is not there",
+    "error: --out must end in .png, .pdf or .svg, got a.xyz",
+  ]
+  assert is_png(workdir / "samples.png")
+  assert is_png(all_six)
+  assert is_png(two)
+  assert all_six.read_bytes() != two.read_bytes()
+
+
+def test_errors_of_tables_and_runs(prepared, tmp_path, table):
+  content = table.read_text().splitlines()
+  broken = {
+    "keys": b"K,bound\n1,-97\n",
+    "empty": b"",
+    "picture": b"\x89PNG\r\n",
+    "twice": "\n".join([*content, content[-1]]).encode(),
+  }
+  for name, text in broken.items():
+    (tmp_path / name).write_bytes(text)
+  exp = experiment.build(digits.get_config("smoke"), data_dir=prepared)
+  lines = [("--figure=3", f"--table={tmp_path / name}") for name in broken]
+  for step in (3, 4):
+    workdir = tmp_path / str(step)
+    loop.prepare(exp, workdir, devices=[None])
+    with checkpoints.Checkpoints(workdir) as saved:
+      state = exp.init()
+      saved.save(state.replace(step=state.step + step))
+    lines.append(
+      ("--figure=4", f"--workdir={workdir}", f"--data_dir={prepared}")
+    )
+  ends = how_they_end(
+    *lines,
+    ("--figure=3", "--table=no.csv"),
+    ("--figure=3",),
+    ("--figure=4",),
+    ("--figure=4", "--workdir=launch"),
+    ("--figure=4", "--workdir=nowhere"),
+    ("--figure=3", "stray"),
+  )
+  starts = [
+    "error: rows must have the key 'run', got ['K', 'bound']",
+    "error: rows must hold at least one result, got none",
+    f"error: --table {tmp_path / 'picture'} is not a CSV file",
+    "error: rows of run 'a' hold K = '4', seed 0 twice",
+    f"error: the run in {tmp_path / '3'} is at step 3; its mixture starts "
+    "after step 4,",
+    f"error: the run in {tmp_path / '4'} is at step 4; its mixture starts "
+    "after step 4,",
+    "error: [Errno 2] No such file or directory: 'no.csv'",
+    "error: --figure=3 needs a --table",
+    "error: --figure=4 needs a --workdir",
+    "error: workdir launch holds no run",
+    "error: workdir nowhere holds no run",
+    "error: unexpected argument 'stray'",
+  ]
+  for end, start in zip(ends, starts, strict=True):
+    assert end.startswith(start)
+    assert "\n" not in end
+  assert not (tmp_path / "4" / "figure4.png").exists()
