@@ -14,7 +14,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.dataset.binarisation = "dynamic"
   config.network = {"name": "mlp", "hidden": (512, 512)}
   config.learning_rate = 3e-4
-  config.learning_rate_decay = "cosine"
   config.steps = {"pretrain": 15_000, "prior": 2_000, "joint": 5_000}
   config_lib.apply_argument(config, arg)
   return config

@@ -39,8 +39,8 @@ def default() -> ConfigDict:
       "batch_size": 64,
       "steps": {"pretrain": 100_000, "prior": 20_000, "joint": 200_000},
       "learning_rate": 1e-4,
-      # 'none', or 'cosine': it falls to 0 over the joint phase
-      "learning_rate_decay": "none",
+      # 'cosine': it falls to 0 over the joint phase (our choice); 'none'
+      "learning_rate_decay": "cosine",
       "kl_anneal_steps": 0,  # of pre-training, the KL's weight rising from 0
       # rho = initial (1 + tau/tau0)^-kappa; initial = None: (tau0 + tau)^-kappa
       "svi": {"kappa": 0.7, "tau0": 2000.0, "initial": 0.01},

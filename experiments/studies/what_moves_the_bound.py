@@ -1,9 +1,9 @@
 """What moves the bound at K = 128: start, annealing, step size, learning rate.
 
 Changes one thing at a time in experiments/mnist_mlp.py:128, here with 8,000
-joint steps at a constant learning rate; a pre-training is shared by all rows that leave it as it is. Writes a CSV
-with a row for each change. Stopped, it continues. About 25 minutes on two
-cores:
+joint steps at a constant learning rate, and trains to the end; a pre-training
+is shared by all rows that leave it as it is. Writes a CSV with a row for each
+change. Stopped, it continues. About 25 minutes on two cores:
 
   python -m experiments.studies.what_moves_the_bound --workdir=runs/moves
 """

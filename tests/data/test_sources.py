@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fmvae import data
-from fmvae.data import sources
+from fmvae.data import imagesets, sources
 from fmvae.data.digits import UciDigits
 
 
@@ -96,6 +96,102 @@ def test_another_process_may_prepare_first(tmp_path, prepared, monkeypatch):
   assert len(data.load("uci_digits", "train", data_dir=tmp_path).images) == 1500
 
 
+# What is kept decoded
+
+
+def test_decoded_images_are_kept_and_read_back(copy, monkeypatch):
+  root = copy.parent.parent
+  first = data.load("uci_digits", "train", data_dir=root)
+  (kept,) = copy.glob("decoded-*")
+  with monkeypatch.context() as patch:
+    patch.setattr(imagesets, "_decode", None)  # would raise TypeError
+    second = data.load("uci_digits", "train", data_dir=root)
+  np.testing.assert_array_equal(first.images, second.images)
+  np.testing.assert_array_equal(first.labels["label"], second.labels["label"])
+  assert second.images.dtype == np.uint8
+  assert second.labels["label"].dtype == np.int32
+
+  whole = kept.read_bytes()
+  for damaged in (b"", whole[: len(whole) // 2], b"stray"):
+    kept.write_bytes(damaged)
+    third = data.load("uci_digits", "train", data_dir=root)
+    np.testing.assert_array_equal(first.images, third.images)
+    assert kept.read_bytes() == whole  # and kept anew
+
+
+def test_nothing_is_unpickled_from_a_kept_file(copy):
+  class Trap:
+    def __reduce__(self):
+      return (pytest.fail, ("code was run",))
+
+  np.savez(
+    copy / f"decoded-{imagesets._DECODED_VERSION}-train.npz",
+    image=np.array([Trap()], object),
+  )
+  loaded = data.load("uci_digits", "train", data_dir=copy.parent.parent)
+  assert loaded.images.shape == (1_500, 8, 8, 1)
+
+
+def test_a_folder_that_cannot_be_written_is_still_read(copy, monkeypatch):
+  def refuse(*args, **kwargs):
+    raise OSError("read-only file system")
+
+  monkeypatch.setattr(imagesets.np, "savez", refuse)
+  loaded = data.load("uci_digits", "train", data_dir=copy.parent.parent)
+  assert len(loaded.images) == 1_500
+  assert not list(copy.glob("*decoded-*"))
+
+
+# Another split
+
+
+def test_resplit_draws_from_all_images_once(prepared):
+  parts = [
+    data.load("uci_digits", split, data_dir=prepared)
+    for split in ("train", "test")
+  ]
+  train, test = data.resplit(parts, (1_000, 700), seed=3)
+  assert (train.split, test.split) == ("train", "test")
+  assert (len(train.images), len(test.images)) == (1_000, 700)
+
+  def rows(sets):
+    return sorted(
+      (image.tobytes(), int(label))
+      for part in sets
+      for image, label in zip(part.images, part.labels["label"], strict=True)
+    )
+
+  everything = rows(parts)
+  drawn = rows([train, test])
+  left = list(everything)
+  for row in drawn:
+    left.remove(row)  # each at most as often as it is there
+  assert len(left) == 97
+  # The old test images are spread over both.
+  old_test = {image.tobytes() for image in parts[1].images}
+  inside = sum(image.tobytes() in old_test for image in train.images)
+  assert 100 < inside < 230
+
+  again, _ = data.resplit(parts, (1_000, 700), seed=3)
+  np.testing.assert_array_equal(again.images, train.images)
+  other, _ = data.resplit(parts, (1_000, 700), seed=4)
+  assert (other.images != train.images).any()
+  # Which images go where must not change from version to version.
+  assert hashlib.sha256(test.images.tobytes()).hexdigest()[:16] == (
+    "ec2193b617f6e3bd"
+  )
+
+
+@pytest.mark.parametrize("sizes", [(1_000, 798), (0, 5)])
+def test_a_resplit_that_is_too_large_is_refused(prepared, sizes):
+  parts = [
+    data.load("uci_digits", split, data_dir=prepared)
+    for split in ("train", "test")
+  ]
+  with pytest.raises(data.DataError, match="1797 images in all"):
+    data.resplit(parts, sizes, seed=0)
+
+
 # Bad input
 
 
@@ -141,7 +237,11 @@ def test_a_data_dir_that_cannot_be_written(tmp_path):
 
 @pytest.fixture
 def copy(prepared, tmp_path):
-  shutil.copytree(prepared / "uci_digits", tmp_path / "uci_digits")
+  shutil.copytree(
+    prepared / "uci_digits",
+    tmp_path / "uci_digits",
+    ignore=shutil.ignore_patterns("decoded-*"),
+  )
   return tmp_path / "uci_digits" / "1.0.0"
 
 

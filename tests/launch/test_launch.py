@@ -35,6 +35,10 @@ def test_train_then_evaluate(prepared, tmp_path):
   saved = json.loads((tmp_path / "run" / "config.json").read_text())
   assert saved["seed"] == 3
   first = json.loads((tmp_path / "run" / "results.json").read_text())
+  # Without --config the workdir's own is taken, not that of the default file.
+  again = run("train", workdir, data)
+  assert again.returncode == 0, again.stderr
+  assert "Continuing from step 12" in again.stdout
   evaluated = run("evaluate", workdir, data, "--samples=2")
   assert evaluated.returncode == 0, evaluated.stderr
   second = json.loads((tmp_path / "run" / "results.json").read_text())

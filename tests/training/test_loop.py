@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import digits
-from fmvae import evaluation, experiment
+from fmvae import evaluation, experiment, files
 from fmvae.training import checkpoints, loop
 
 
@@ -52,6 +52,7 @@ def test_a_run_leaves_what_a_person_looks_for(finished):
   exp, workdir, result = finished
   names = {path.name for path in workdir.iterdir()}
   assert names == {
+    ".lock",
     "checkpoints",
     "config.json",
     "metrics.jsonl",
@@ -157,3 +158,40 @@ def test_kl_annealing_ends_at_the_plain_objective(prepared):
       run(now, batch)[0].params["encoder"]["Dense_1"]["kernel"] for run in steps
     )
     assert bool((first == second).all()) == alike
+
+
+def test_a_learning_rate_that_decays_does_so_in_the_joint_phase(prepared):
+  plain = small(prepared)
+  decayed = small(prepared, learning_rate_decay="cosine")
+  state, batch = plain.init(), plain.train.batch(np.arange(8))
+  gradients = jax.tree.map(jax.numpy.ones_like, state.params)
+
+  def steps_taken(exp):
+    """The change of one weight in each of 8 updates: 4 + 4 of the smoke run."""
+    opt_state, taken = exp.optimizer.init(state.params), []
+    for _ in range(8):
+      updates, opt_state = exp.optimizer.update(
+        gradients, opt_state, state.params
+      )
+      taken.append(float(updates["encoder"]["Dense_0"]["bias"][0]))
+    return np.array(taken)
+
+  ratio = steps_taken(decayed) / steps_taken(plain)
+  cosine = 0.5 * (1 + np.cos(np.pi * np.arange(4) / 4))
+  np.testing.assert_allclose(ratio, [1, 1, 1, 1, *cosine], rtol=1e-5)
+  # The prior phase, between the two, moves nothing in the optimiser.
+  after, _ = jax.jit(decayed.make_steps().prior)(decayed.init(), batch)
+  jax.tree.map(
+    np.testing.assert_array_equal, after.opt_state, decayed.init().opt_state
+  )
+
+
+def test_a_workdir_has_one_run_at_a_time(prepared, tmp_path):
+  exp = small(prepared)
+  loop.prepare(exp, tmp_path, jax.devices()[:1])
+  with (
+    files.locked(tmp_path),
+    pytest.raises(files.InUseError, match="another run is at work in"),
+  ):
+    loop.train(exp, tmp_path, jax.devices()[:1])
+  assert not (tmp_path / "checkpoints").exists()
