@@ -116,10 +116,19 @@ def test_a_component_without_spread_shows_its_centre(trained):
 
 def test_the_other_factor(trained):
   exp, state = trained
-  figure = figures.cluster_samples(exp, state, jax.random.key(0), factor=1)
-  assert sorted(x.split(",")[0] for x in labels(figure)) == [
-    "component 0",
+  tight = {"s": 1e6, "a": 1e6, "b": 1e-6}
+  for k in range(9):
+    state = change(state, 0, k, m=0.7, **tight)
+  for k, m in enumerate((-2.0, 2.0)):
+    state = change(state, 1, k, m=m, **tight)
+  figure = figures.cluster_samples(exp, state, jax.random.key(0), [1, 0], 1)
+  for shown, m in zip(tiles(figure.axes[0], 1), (2.0, -2.0), strict=True):
+    z = jnp.concatenate([jnp.full(12, 0.7), jnp.full(4, m)])
+    centre = exp.model.likelihood.mean(exp.model.vae.decode(state.params, z))
+    np.testing.assert_allclose(shown[0], centre[..., 0], atol=1e-4)
+  assert [x.split(",")[0] for x in labels(figure)] == [
     "component 1",
+    "component 0",
   ]
 
 
@@ -149,6 +158,7 @@ def test_colour_images_have_a_grey_variance(trained, monkeypatch):
   assert mean.shape == (SIZE + 1, SIZE + 1, 3)
   assert samples.shape == (SIZE + 1, 5 * (SIZE + 1), 3)
   flat = pixels.reshape(1000, SIZE, SIZE, 3)
+  np.testing.assert_allclose(mean[:SIZE, :SIZE], flat.mean(0), rtol=1e-4)
   np.testing.assert_allclose(
     variance[:SIZE, :SIZE], flat.var(0).mean(-1), rtol=1e-4
   )
