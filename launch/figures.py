@@ -108,6 +108,8 @@ def main(argv: list[str]) -> None:
   try:
     if len(argv) > 1:
       raise ValueError(f"unexpected argument {argv[1]!r}")
+    if _FIGURE.value != "4" and (_COMPONENTS.value or _FACTOR.value):
+      raise ValueError("--components and --factor are for --figure=4 alone")
     if source is None:
       needed = "--table" if of_a_table else "--workdir"
       raise ValueError(f"--figure={_FIGURE.value} needs a {needed}")

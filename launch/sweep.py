@@ -17,7 +17,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from fmvae import data, sweep
-from fmvae.files import replacing, write_json
+from fmvae.files import replacing
 from launch import common
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -51,11 +51,10 @@ def main(argv: list[str]) -> None:
   folder = pathlib.Path(_SWEEPDIR.value or f"runs/{name.stem}").absolute()
   try:
     plan = sweep.plan.make(_CONFIG.value, folder)
-    unfinished = [t for t in plan.tasks if not sweep.plan.is_done(t)]
-    if unfinished:
+    engine = _engine(folder)
+    if not all(map(sweep.plan.is_done, plan.tasks)):
       _prepare_data(plan)
     sweep.plan.write_configs(plan)
-    engine = _engine(folder)
   except (ValueError, OSError) as error:
     sys.exit(f"error: {error}")
   points = {point.workdir: point for point in plan.points}
@@ -75,7 +74,6 @@ def main(argv: list[str]) -> None:
     written.append("figure3.png")
   print(f"written to {folder}: {', '.join(written)}")
   if failed:
-    write_json(folder / "failed.json", failed)
     lines = [f"  {task}: {why}" for task, why in failed.items()]
     sys.exit("\n".join([f"error: {len(failed)} tasks failed:", *lines]))
 

@@ -23,7 +23,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
       run.dataset.resplit = sizes
       run.dataset.binarisation = kind.partition("_")[0]
       run.dataset.threshold = float(kind.partition("_")[2] or 0.5)
-      run.learning_rate = 1e-3
       run.steps = {"pretrain": 8_000, "prior": 0, "joint": 0}
       runs[f"{split}_{kind}".replace("0.", "0_")] = run
   config = ConfigDict(

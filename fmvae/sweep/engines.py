@@ -1,5 +1,6 @@
 """Where the tasks of a sweep run: on this machine or under Slurm."""
 
+import contextlib
 import glob
 import os
 import pathlib
@@ -58,7 +59,8 @@ class Local:
       )
     if hasattr(os, "sched_setaffinity"):
       cores = core_share(slot, self.slots, sorted(os.sched_getaffinity(0)))
-      os.sched_setaffinity(process.pid, cores)
+      with contextlib.suppress(ProcessLookupError):  # it has ended already
+        os.sched_setaffinity(process.pid, cores)
     self._running[name] = (process, slot, workdir)
 
   def adopt(self, name: str, workdir: pathlib.Path) -> bool:

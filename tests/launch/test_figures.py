@@ -118,6 +118,7 @@ def test_options_of_a_figure_of_a_run(finished, tmp_path):
     (*four, "--factor=1"),
     (*four, "--out=nowhere/a.png"),
     (*four, "--out=a.xyz"),
+    (*flags, "--figure=samples", "--components=3"),
   ) == [
     None,
     None,
@@ -127,6 +128,7 @@ def test_options_of_a_figure_of_a_run(finished, tmp_path):
     "error: factor must be from 0 to 0, got 1",
     "error: --out is in the folder nowhere, which is not there",
     "error: --out must end in .png, .pdf or .svg, got a.xyz",
+    "error: --components and --factor are for --figure=4 alone",
   ]
   assert is_png(workdir / "samples.png")
   assert is_png(all_six)
