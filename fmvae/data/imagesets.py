@@ -118,7 +118,7 @@ def _decoded(builder: Any, split: str) -> dict[str, np.ndarray]:
   """
   path = Path(builder.data_path) / f"decoded-{_DECODED_VERSION}-{split}.npz"
   try:
-    with np.load(path, allow_pickle=False) as kept:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
       return dict(kept)
   except (OSError, ValueError, EOFError, zipfile.BadZipFile):
     arrays = _decode(builder, split)

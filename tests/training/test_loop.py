@@ -161,7 +161,7 @@ def test_kl_annealing_ends_at_the_plain_objective(prepared):
 
 
 def test_a_learning_rate_that_decays_does_so_in_the_joint_phase(prepared):
-  plain = small(prepared)
+  plain = small(prepared, learning_rate_decay="none")
   decayed = small(prepared, learning_rate_decay="cosine")
   state, batch = plain.init(), plain.train.batch(np.arange(8))
   gradients = jax.tree.map(jax.numpy.ones_like, state.params)
