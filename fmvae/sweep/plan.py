@@ -47,19 +47,26 @@ class Plan:
 
 
 def apply_argument(config: ConfigDict, arg: str | None) -> None:
-  """What may follow the colon of a sweep's file: 'smoke', or nothing.
+  """What may follow the colon of a sweep's file: 'smoke', or one of its runs.
+
+  'smoke' makes it a matter of a minute; a name leaves that run alone.
 
   Raises:
     ValueError: anything else.
   """
-  if arg is None:
-    return
-  if arg != "smoke":
-    raise ValueError(f"a sweep's argument must be 'smoke', got {arg!r}")
-  for run in config.runs.values():
-    config_lib.apply_argument(run, "smoke")
-  config.components = config.components[:2]
-  config.seeds = config.seeds[:2]
+  if arg == "smoke":
+    for run in config.runs.values():
+      config_lib.apply_argument(run, arg)
+    config.components = config.components[:2]
+    config.seeds = config.seeds[:2]
+  elif arg is not None:
+    if arg not in config.runs:
+      raise ValueError(
+        f"a sweep's argument must be 'smoke' or one of {', '.join(config.runs)}"
+        f", got {arg!r}"
+      )
+    for name in set(config.runs) - {arg}:
+      del config.runs[name]
 
 
 def make(config: ConfigDict, folder: pathlib.Path) -> Plan:

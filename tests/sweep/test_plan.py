@@ -37,6 +37,13 @@ def test_every_sweep_can_be_laid_out(name, arg, tmp_path):
   assert not any(tmp_path.iterdir())  # nothing is written yet
 
 
+def test_one_run_can_be_picked_by_name(tmp_path):
+  plan = sweep.plan.make(figure3_mlp.get_config("omniglot"), tmp_path)
+  assert {point.run for point in plan.points} == {"omniglot"}
+  with pytest.raises(ValueError, match="'smoke' or one of mnist, omniglot"):
+    figure3_mlp.get_config("celeb_a")
+
+
 def test_pretraining_is_shared_by_the_k_of_a_seed_and_data_set(tmp_path):
   plan = sweep.plan.make(figure3_mlp.get_config(), tmp_path)
   first = [task for task in plan.tasks if task.needs is None]
