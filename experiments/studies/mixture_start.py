@@ -10,51 +10,30 @@ minutes on two cores, after the pre-training (four):
   python -m experiments.studies.mixture_start --workdir=runs/pretrained
 """
 
+import collections
 import csv
 import pathlib
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import tqdm
 from absl import app, flags
 
-from experiments.studies.starts import start
+from experiments.studies import frozen
 from fmvae import prior
 from fmvae.evaluation.bound import num_used, perplexity
 from fmvae.files import replacing
-from fmvae.training import checkpoints, records
-from launch import common
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
 _OUT = "experiments/results/mixture_start.csv"
 _COMPONENTS = (16, 128, 512)
 _SEEDS = (0, 1)
-_STEPS, _BATCH_SIZE = 2000, 64
-
-
-@jax.jit
-def update(state, loc, log_var, num_data, rho):
-  return prior.svi_update(state, loc, log_var, num_data=num_data, step_size=rho)
-
-
-@jax.jit
-def costs(state, loc, log_var):
-  resp = prior.responsibilities(state, loc, log_var)
-  kl_z = prior.kl_z(state, loc, log_var, resp)
-  return kl_z.mean(), prior.kl_r(state, resp).mean(), resp[0].mean(0)
+_STEPS = 2000
 
 
 def main(argv: list[str]) -> None:
   workdir = pathlib.Path(_WORKDIR.value)
-  exp = common.build(argv, records.read_config(workdir))
-  with checkpoints.Checkpoints(workdir) as saved:
-    trained = saved.restore(exp.init())
-  key = jax.random.key(0)
-  loc, log_var = exp.encode(trained, exp.train.images, exp.train_input, key)
-  test = exp.encode(trained, exp.test.images, exp.test_input, key)
+  exp, train, test = frozen.encodings(argv, workdir)
   schedule = prior.robbins_monro(**exp.config.svi)
-  rhos = np.asarray(schedule(jnp.arange(_STEPS)))
   names = ("N(0, 1)", "0.1 N(0, 1)", "random points", "k-means")
   settings = [(n, k, s) for n in names for k in _COMPONENTS for s in _SEEDS]
   with replacing(pathlib.Path(_OUT)) as path, path.open("w") as file:
@@ -63,13 +42,12 @@ def main(argv: list[str]) -> None:
       ["start", "K", "seed", "kl_z", "kl_r", "cost", "used", "perplexity"]
     )
     for name, k, seed in tqdm.tqdm(settings, unit="start"):
-      state = start(name, jax.random.key(seed), k, loc, log_var)
-      batches = np.random.default_rng(seed).integers(
-        len(loc), size=(_STEPS, _BATCH_SIZE)
+      state = frozen.start(name, jax.random.key(seed), k, *train)
+      updated = frozen.updates(
+        state, *train, schedule=schedule, num=_STEPS, seed=seed
       )
-      for batch, rho in zip(batches, rhos, strict=True):
-        state = update(state, loc[batch], log_var[batch], len(loc), rho)
-      kl_z, kl_r, share = jax.device_get(costs(state, *test))
+      (state,) = collections.deque(updated, maxlen=1)
+      kl_z, kl_r, share = jax.device_get(frozen.costs(state, *test))
       scores = (kl_z, kl_r, kl_z + kl_r, perplexity(share))
       *numbers, effective = (f"{score:.2f}" for score in scores)
       (used,) = num_used(state)

@@ -17,7 +17,7 @@ import jax
 from absl import app, flags
 
 from experiments import mnist_mlp
-from experiments.studies import starts
+from experiments.studies import frozen
 from fmvae import config as config_lib
 from fmvae import evaluation
 from fmvae.experiment import Experiment
@@ -45,12 +45,10 @@ _CHANGES: dict[str, tuple[dict, str]] = {
     {"learning_rate": 1e-3, "learning_rate_decay": "cosine"},
     "k-means",
   ),
-  "learning rate 1e-3": ({"learning_rate": 1e-3}, "k-means"),
   "step size (tau0 + tau)^-0.7": ({"svi.initial": None}, "k-means"),
   "step size from 0.05": ({"svi.initial": 0.05}, "k-means"),
-  "step size with kappa 0.52": ({"svi.kappa": 0.52}, "k-means"),
-  "learning rate 1e-4": ({"learning_rate": 1e-4}, "k-means"),
   "KL annealed over 5,000 steps": ({"kl_anneal_steps": 5000}, "k-means"),
+  "learning rate 1e-4": ({"learning_rate": 1e-4}, "k-means"),
 }
 
 
@@ -63,7 +61,7 @@ class OtherStart(Experiment):
     key = state.key
     loc, log_var = self.encode(state, self.train.images, self.train_input, key)
     ((_, k),) = self.config.factors
-    started = starts.start(self.name, key, k, loc, log_var)
+    started = frozen.start(self.name, key, k, loc, log_var)
     return state.replace(prior=started)
 
 
