@@ -80,19 +80,15 @@ def apply_argument(config: ConfigDict, arg: str | None) -> None:
 def pretraining(config: ConfigDict) -> ConfigDict:
   """The config of a run's first phase alone.
 
-  Equal for runs that share it: whatever concerns the mixture alone is set to
-  its default.
+  Equal for runs that share it: whatever concerns the later phases alone is set
+  to one value.
   """
   first, plain = config.copy_and_resolve_references(), default()
   first.factors = ((config.latent_dim, 1),)
   first.steps.update(prior=0, joint=0)
   first.dataset.update(labels=(), labelled_fraction=1.0)
-  for field in (
-    "hyperprior",
-    "svi",
-    "start_encodings",
-    "learning_rate_decay",
-  ):
+  first.learning_rate_decay = "none"
+  for field in ("hyperprior", "svi", "start_encodings"):
     first[field] = plain[field]
   return first
 
