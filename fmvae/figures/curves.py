@@ -67,7 +67,7 @@ def _draw_run(axes: np.ndarray, run: table.Run) -> None:
   seeds = "1 seed" if run.seeds == 1 else f"{run.seeds} seeds"
   axes[0].set_title(
     f"{', '.join(setting)}\n{run.network}, {steps} steps, {seeds}",
-    fontsize="medium",
+    fontsize="small",
   )
   for axis, (part, label) in zip(axes, _LABELS.items(), strict=True):
     axis.set_xscale("log", base=2)
