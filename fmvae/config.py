@@ -68,7 +68,7 @@ def apply_argument(config: ConfigDict, arg: str | None) -> None:
     config.start_encodings = max(k for _, k in config.factors)
     config.log_every = 2
     if config.dataset.resplit:
-      config.dataset.resplit = (100, 20)
+      config.dataset.resplit = (2 * config.start_encodings, 20)
   elif arg is not None:
     if not arg.isdecimal():
       raise ValueError(

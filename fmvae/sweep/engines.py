@@ -226,8 +226,11 @@ def _slurm_queue() -> set[str]:
 def _last_line(log: pathlib.Path, code: int) -> str:
   """What a failed task said last, and where the rest is."""
   text = log.read_text(errors="replace") if log.exists() else ""
-  lines = [
-    line for line in text.replace("\r", "\n").splitlines() if line.strip()
+  lines = [line.strip() for line in text.replace("\r", "\n").split("\n")]
+  lines = [line for line in lines if line]
+  # Slurm's own words may come before or after the program's.
+  own = [
+    line for line in lines if not line.startswith(("srun:", "slurmstepd:"))
   ]
   ended = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-  return f"{lines[-1].strip() if lines else ended} ({ended}; {log})"
+  return f"{[ended, *lines, *own][-1]} ({ended}; {log})"
