@@ -14,12 +14,11 @@ from fmvae import sweep
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
+  mnist = mnist_mlp.get_config()
+  mnist.learning_rate = 3e-4  # as on Omniglot
   config = ConfigDict(
     {
-      "runs": {
-        "mnist": mnist_mlp.get_config(),
-        "omniglot": omniglot_mlp.get_config(),
-      },
+      "runs": {"mnist": mnist, "omniglot": omniglot_mlp.get_config()},
       "components": tuple(2**i for i in range(10)),
       "seeds": (0, 1, 2),
       "importance_samples": 0,
