@@ -1,9 +1,9 @@
 """What moves the bound at K = 128: start, annealing, step size, learning rate.
 
-Changes one thing at a time in experiments/mnist_mlp.py:128, here with a constant
-learning rate of 3e-4 and 8,000 joint steps, and trains to the end; rows that
-leave pre-training as it is share one. Writes a CSV with a row for each change.
-Stopped, it continues. About 25 minutes on two cores:
+Changes one thing at a time in experiments/mnist_mlp.py:128, here with a
+constant learning rate of 3e-4 and 8,000 joint steps, and trains to the end;
+rows that leave pre-training as it is share one. Writes a CSV with a row for
+each change. Stopped, it continues. About 25 minutes on two cores:
 
   python -m experiments.studies.what_moves_the_bound --workdir=runs/moves
 """
