@@ -61,6 +61,10 @@ class Experiment:
     last = max(ends.values())
     return next(p for p, end in ends.items() if min(step + 1, last) <= end)
 
+  def has_mixture(self, state: TrainState) -> bool:
+    """Whether the mixture has been started; before, the prior is N(0, I)."""
+    return int(state.step) > self.phase_ends["pretrain"]
+
   def init(self) -> TrainState:
     """The state before the first step."""
     hyperprior = prior.Hyperprior(**self.config.hyperprior)

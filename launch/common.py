@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import pathlib
 import re
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from fmvae import experiment
+from fmvae.training import checkpoints, records
+from fmvae.training.state import TrainState
 
 _DATA_DIR = flags.DEFINE_string(
   "data_dir",
@@ -76,3 +79,16 @@ def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
     return experiment.build(config, **data_folders())
   except ValueError as error:
     sys.exit(f"error: {error}")
+
+
+def restore(
+  argv: list[str], workdir: pathlib.Path
+) -> tuple[experiment.Experiment, TrainState]:
+  """The experiment of a run, by its own config, and its newest state.
+
+  Raises:
+    ValueError: the workdir holds no run, or none that has saved a state.
+  """
+  built = build(argv, records.read_config(workdir))
+  with checkpoints.Checkpoints(workdir) as saved:
+    return built, saved.restore(built.init())

@@ -11,7 +11,6 @@ from absl import app, flags
 
 from fmvae import evaluation
 from fmvae.files import write_json
-from fmvae.training import checkpoints, records
 from launch import common
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
@@ -32,10 +31,7 @@ def main(argv: list[str]) -> None:
   """Restores the newest state and reports on it."""
   workdir = pathlib.Path(_WORKDIR.value)
   try:
-    config = records.read_config(workdir)
-    experiment = common.build(argv, config)
-    with checkpoints.Checkpoints(workdir) as saved:
-      state = saved.restore(experiment.init())
+    experiment, state = common.restore(argv, workdir)
   except ValueError as error:
     sys.exit(f"error: {error}")
   result = evaluation.evaluate(experiment, state, _SAMPLES.value)

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from fmvae import figures
 from fmvae.experiment import Experiment
 from fmvae.files import replacing
-from fmvae.training import checkpoints, records
 from fmvae.training.state import TrainState
 from launch import common
 
@@ -75,14 +74,12 @@ def _draw_table(path: pathlib.Path) -> Figure:
 
 
 def _draw_run(argv: list[str], workdir: pathlib.Path) -> Figure:
-  experiment = common.build(argv, records.read_config(workdir))
-  with checkpoints.Checkpoints(workdir) as saved:
-    state = saved.restore(experiment.init())
-  start = experiment.phase_ends["pretrain"]
-  if state.step <= start:
+  experiment, state = common.restore(argv, workdir)
+  if not experiment.has_mixture(state):
     raise ValueError(
       f"the run in {workdir} is at step {state.step}; its mixture starts after "
-      f"step {start}, and there is none to draw before"
+      f"step {experiment.phase_ends['pretrain']}, and there is none to draw "
+      "before"
     )
   key = jax.random.key(_KEY_SEED)
   return _OF_A_RUN[_FIGURE.value](experiment, state, key)

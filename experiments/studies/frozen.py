@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from fmvae import prior
-from fmvae.training import checkpoints, records
 from launch import common
 
 _BATCH_SIZE = 64
@@ -15,9 +14,7 @@ _BATCH_SIZE = 64
 
 def encodings(argv, workdir):
   """The experiment of a pre-trained run, its training and test encodings."""
-  exp = common.build(argv, records.read_config(workdir))
-  with checkpoints.Checkpoints(workdir) as saved:
-    trained = saved.restore(exp.init())
+  exp, trained = common.restore(argv, workdir)
   key = jax.random.key(0)
   train = exp.encode(trained, exp.train.images, exp.train_input, key)
   test = exp.encode(trained, exp.test.images, exp.test_input, key)

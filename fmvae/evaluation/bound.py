@@ -90,7 +90,7 @@ def evaluate(
     num_samples: draws of z per image for the reconstruction term.
   """
   test = experiment.test
-  plain = experiment.phase_ends["pretrain"] >= int(state.step)
+  plain = not experiment.has_mixture(state)
 
   keys = jax.random.split(jax.random.key(_SEED), len(test))
   parts = []

@@ -122,7 +122,7 @@ def importance_nll(
   if num_samples < 1:
     raise ValueError(f"num_samples must be at least 1, got {num_samples}")
   test = experiment.test
-  plain = experiment.phase_ends["pretrain"] >= int(state.step)
+  plain = not experiment.has_mixture(state)
   keys = jax.random.split(jax.random.key(_SEED), len(test))
   parts = []
   with tqdm(

@@ -2,18 +2,14 @@
 
 import csv
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from experiments import digits
 from fmvae import experiment
 from fmvae.training import checkpoints, loop
+from tests.launch.test_launch import python, run
 
-ROOT = pathlib.Path(__file__).parents[2]
 # Several command lines in one process: starting one takes seconds.
 MANY = """
 import json, sys
@@ -29,23 +25,6 @@ for line in json.loads(sys.argv[1]):
       ends.append(end.code)
 print(json.dumps(ends))
 """
-
-
-def python(*arguments):
-  flags_for_xla = "--xla_backend_optimization_level=0"  # and a single device
-  return subprocess.run(
-    [sys.executable, *arguments],
-    cwd=ROOT,
-    env=os.environ | {"XLA_FLAGS": flags_for_xla},
-    capture_output=True,
-    text=True,
-    timeout=300,
-    check=False,
-  )
-
-
-def run(module, *flags):
-  return python("-m", f"launch.{module}", *flags)
 
 
 def how_they_end(*lines):

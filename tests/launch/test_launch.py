@@ -11,10 +11,10 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def run(module, *flags):
+def python(*arguments):
   flags_for_xla = "--xla_backend_optimization_level=0"  # and a single device
   return subprocess.run(
-    [sys.executable, "-m", f"launch.{module}", *flags],
+    [sys.executable, *arguments],
     cwd=ROOT,
     env=os.environ | {"XLA_FLAGS": flags_for_xla},
     capture_output=True,
@@ -22,6 +22,10 @@ def run(module, *flags):
     timeout=300,
     check=False,
   )
+
+
+def run(module, *flags):
+  return python("-m", f"launch.{module}", *flags)
 
 
 def test_train_then_evaluate(prepared, tmp_path):
