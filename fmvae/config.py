@@ -1,5 +1,6 @@
 """The configuration of an experiment: its fields, defaults and checks."""
 
+import itertools
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -27,8 +28,11 @@ def default() -> ConfigDict:
         "binarisation": "static",
         "binarisation_seed": 0,
         "threshold": 0.5,
-        # ((i, feature), ..): factor i is clamped to the labels of `feature`.
+        # ((i, feature), ..) or ((i, feature, values), ..): factor i stands for
+        # that property of the data set; its component k for the value
+        # values[k], by default k.
         "labels": (),
+        # Of the training images; or one fraction for each entry of `labels`.
         "labelled_fraction": 1.0,
       },
       "network": {"name": "mlp", "hidden": (512, 512)},
@@ -44,6 +48,12 @@ def default() -> ConfigDict:
       "kl_anneal_steps": 0,  # of pre-training, the KL's weight rising from 0
       # rho = initial (1 + tau/tau0)^-kappa; initial = None: (tau0 + tau)^-kappa
       "svi": {"kappa": 0.7, "tau0": 2000.0, "initial": 0.01},
+      # Delta of eq. 8 and the weight of KL[z] over the joint phase: points
+      # (fraction of the phase, value), straight lines between them.
+      "delta": ((0.0, 1000.0),),
+      "kl_z_weight": ((0.0, 1.0),),
+      # of the factors in `labels` while Delta > 0, by Adam in log space
+      "named_learning_rate": 1e-3,
       "start_encodings": 10_000,  # training points that start the mixture
       "log_every": 100,
       "evaluate_every": 0,  # steps between test evaluations; 0: phase ends
@@ -88,7 +98,14 @@ def pretraining(config: ConfigDict) -> ConfigDict:
   first.steps.update(prior=0, joint=0)
   first.dataset.update(labels=(), labelled_fraction=1.0)
   first.learning_rate_decay = "none"
-  for field in ("hyperprior", "svi", "start_encodings"):
+  for field in (
+    "hyperprior",
+    "svi",
+    "delta",
+    "kl_z_weight",
+    "named_learning_rate",
+    "start_encodings",
+  ):
     first[field] = plain[field]
   return first
 
@@ -171,7 +188,10 @@ def _check_positive(config: ConfigDict) -> None:
     number(f"steps.{phase}", steps, 0, int)
   if sum(config.steps.values()) == 0:
     raise ValueError("config.steps must hold a step in some phase, got none")
-  number("learning_rate", config.learning_rate, 0.0, int | float)
+  for field in ("learning_rate", "named_learning_rate"):
+    number(field, config[field], 0.0, int | float)
+  for field in ("delta", "kl_z_weight"):
+    _check_schedule(field, config[field])
   if config.learning_rate_decay not in ("none", "cosine"):
     raise ValueError(
       "config.learning_rate_decay must be 'none' or 'cosine', got "
@@ -202,19 +222,54 @@ def _check_dataset(config: ConfigDict) -> None:
       "config.dataset.resplit must be () or two sizes, (train, test), got "
       f"{resplit!r}"
     )
-  if not 0 <= dataset.labelled_fraction <= 1:
-    raise ValueError(
-      "config.dataset.labelled_fraction must be in [0, 1], got "
-      f"{dataset.labelled_fraction}"
-    )
-  for entry in dataset.labels:
-    if not isinstance(entry, tuple | list) or len(entry) != 2:
+  _check_labels(config)
+
+
+def _check_labels(config: ConfigDict) -> None:
+  labels, fraction = config.dataset.labels, config.dataset.labelled_fraction
+  for entry in labels:
+    if not isinstance(entry, tuple | list) or len(entry) not in (2, 3):
       raise ValueError(
-        "config.dataset.labels must hold (factor, feature) pairs, got "
-        f"{entry!r}"
+        "config.dataset.labels must hold (factor, feature) or (factor, feature,"
+        f" values), got {entry!r}"
       )
     if entry[0] not in range(len(config.factors)):
       raise ValueError(
         f"config.dataset.labels names factor {entry[0]!r}, which does not "
         f"exist: config.factors has {len(config.factors)}, counted from 0"
       )
+  for part, what in ((0, "factor"), (1, "feature")):
+    given = [entry[part] for entry in labels]
+    if len(set(given)) < len(given):
+      raise ValueError(
+        f"config.dataset.labels must name each {what} once, got {given}"
+      )
+  fractions = fraction if isinstance(fraction, tuple | list) else (fraction,)
+  if not all(isinstance(f, int | float) and 0 <= f <= 1 for f in fractions) or (
+    fractions is fraction and len(fraction) != len(labels)
+  ):
+    raise ValueError(
+      "config.dataset.labelled_fraction must be in [0, 1], one number or one "
+      f"for each of {len(labels)} labels, got {fraction!r}"
+    )
+
+
+def _check_schedule(field: str, points: Any) -> None:
+  """Points (fraction, value), fractions from 0 to 1 and not falling."""
+  if not (
+    isinstance(points, tuple | list)
+    and points
+    and all(
+      isinstance(p, tuple | list)
+      and len(p) == 2
+      and all(isinstance(x, int | float) for x in p)
+      and 0 <= p[0] <= 1
+      and p[1] >= 0
+      for p in points
+    )
+    and all(p[0] <= q[0] for p, q in itertools.pairwise(points))
+  ):
+    raise ValueError(
+      f"config.{field} must hold points (fraction of the joint phase, value at "
+      f"least 0), such as ((0, 1000), (0.5, 0)), got {points!r}"
+    )

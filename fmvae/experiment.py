@@ -1,13 +1,16 @@
 """From a config to the objects that train and evaluate it."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from fmvae import config as config_lib
@@ -15,7 +18,7 @@ from fmvae import data, likelihoods, networks, prior
 from fmvae.objective import Model
 from fmvae.training import state as state_lib
 from fmvae.training import steps as steps_lib
-from fmvae.training.state import Batch, TrainState
+from fmvae.training.state import Batch, Supervision, TrainState
 
 _START = 2**32 - 1  # folded into the run's key where steps fold their number in
 _ENCODE_SIZE = 500
@@ -37,17 +40,60 @@ class Split:
     return Batch(images=self.images[indices], labels=self.labels[indices])
 
 
+class Property(NamedTuple):
+  """What a factor stands for: an entry of `config.dataset.labels`."""
+
+  factor: int
+  feature: str  # of the data set
+  values: tuple[int, ...]  # of the feature; component k stands for values[k]
+  names: tuple[str, ...]  # of the components 0 to len(values) - 1
+
+  def components(self, features: np.ndarray) -> np.ndarray:
+    """The component of each value of the feature, int32 `[N]`, -1 for none."""
+    out = np.full(features.shape, -1, np.int32)
+    for k, value in enumerate(self.values):
+      out[features == value] = k
+    return out
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Experiment:
   """What a config describes; hashable, a static argument of compiled code."""
 
   config: ConfigDict
+  properties: tuple[Property, ...]
   model: Model
   optimizer: optax.GradientTransformation
   train: Split
   test: Split
   train_input: Callable[[Array, Array], Array]  # (key, uint8 image) -> float
   test_input: Callable[[Array, Array], Array]
+
+  @property
+  def unnamed(self) -> tuple[int, ...]:
+    """The factors that stand for no property of the data set."""
+    named = {p.factor for p in self.properties}
+    return tuple(i for i in range(len(self.config.factors)) if i not in named)
+
+  @property
+  def supervision(self) -> Supervision:
+    """How labels bear on the joint phase (eq. 8)."""
+    if not self.properties:
+      return Supervision()
+    rate = self.config.named_learning_rate
+    if self.config.learning_rate_decay == "cosine":
+      rate = optax.cosine_decay_schedule(rate, max(self.config.steps.joint, 1))
+    return Supervision(
+      factors=tuple(p.factor for p in self.properties),
+      delta=self._over_joint(self.config.delta),
+      optimizer=optax.adam(rate),
+    )
+
+  def _over_joint(self, points) -> optax.Schedule:
+    """By step, straight lines between points (fraction of the phase, value)."""
+    start, length = self.phase_ends["prior"], max(self.config.steps.joint, 1)
+    fractions, values = jnp.asarray(points, jnp.float32).T
+    return lambda step: jnp.interp((step - start) / length, fractions, values)
 
   @property
   def phase_ends(self) -> dict[str, int]:
@@ -70,7 +116,12 @@ class Experiment:
     hyperprior = prior.Hyperprior(**self.config.hyperprior)
     make = jax.jit(
       lambda key: state_lib.init(
-        key, self.model.vae, self.optimizer, self.config.factors, hyperprior
+        key,
+        self.model.vae,
+        self.optimizer,
+        self.config.factors,
+        hyperprior,
+        self.supervision,
       )
     )
     return make(jax.random.key(self.config.seed))
@@ -85,6 +136,8 @@ class Experiment:
       num_data=len(self.train),
       kl_weight=optax.linear_schedule(0.0 if anneal else 1.0, 1.0, anneal),
       step_size=prior.robbins_monro(**self.config.svi),
+      kl_z_weight=self._over_joint(self.config.kl_z_weight),
+      supervision=self.supervision,
       axis_name=axis_name,
     )
 
@@ -118,6 +171,22 @@ class Experiment:
     loc, log_var = (jnp.concatenate(part) for part in zip(*parts, strict=True))
     return loc, log_var
 
+  def render(self, state: TrainState, z: Array) -> Array:
+    """Means of p(x|z), `[n, H, W, C]` for z `[n, L]`, clipped to x's range."""
+    return _render(self, state, z)
+
+  def draw(self, state: TrainState, key: Array, components: ArrayLike) -> Array:
+    """`render` for z of given components (eq. 10), `[n, H, W, C]`.
+
+    Args:
+      state: on one device, with a started mixture.
+      key: a PRNG key.
+      components: int `[n, I]`; -1 draws that factor's component.
+    """
+    components = jnp.asarray(components)
+    z, _ = _sample(key, state.prior, components.shape[:-1], components)
+    return self.render(state, z)
+
   def start_prior(self, state: TrainState) -> TrainState:
     """Starts the mixture at encodings of random training points.
 
@@ -142,6 +211,16 @@ class Experiment:
         num_data=total,
       )
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _render(experiment: Experiment, state: TrainState, z: Array) -> Array:
+  model = experiment.model
+  mean = model.likelihood.mean(model.vae.decode(state.params, z))
+  return jnp.clip(mean, *model.likelihood.range)
+
+
+_sample = jax.jit(prior.sample, static_argnums=2)
 
 
 def build(
@@ -185,6 +264,9 @@ def build(
       f"config.batch_size = {config.batch_size} is more than the {num_train} "
       f"training images of {dataset.name}"
     )
+  properties = tuple(
+    _property(config, sets["train"], entry) for entry in dataset.labels
+  )
   vae = networks.make(
     likelihood=config.likelihood,
     latent_dim=config.latent_dim,
@@ -193,10 +275,11 @@ def build(
   )
   return Experiment(
     config=config,
+    properties=properties,
     model=Model(vae, likelihoods.get(config.likelihood)),
     optimizer=optax.adam(_learning_rate(config)),
-    train=_split(config, sets["train"], training=True),
-    test=_split(config, sets["test"], training=False),
+    train=_split(config, sets["train"], properties, training=True),
+    test=_split(config, sets["test"], (), training=False),
     train_input=_input(config, training=True),
     test_input=_input(config, training=False),
   )
@@ -212,7 +295,42 @@ def _learning_rate(config: ConfigDict) -> optax.Schedule:
   return optax.join_schedules([constant, decay], [config.steps.pretrain])
 
 
-def _split(config: ConfigDict, source: data.ImageSet, training: bool) -> Split:
+def _property(
+  config: ConfigDict, source: data.ImageSet, entry: Sequence[Any]
+) -> Property:
+  """Checks an entry of `config.dataset.labels` against the data."""
+  factor, feature = entry[:2]
+  if feature not in source.labels:
+    raise ValueError(
+      f"config.dataset.labels names the feature {feature!r}; "
+      f"{config.dataset.name} has {sorted(source.labels)}"
+    )
+  present = np.unique(source.labels[feature])
+  present = present[present >= 0]
+  values = tuple(entry[2]) if len(entry) == 3 else tuple(range(present[-1] + 1))
+  k = config.factors[factor][1]
+  if len(values) > k:
+    raise ValueError(
+      f"config.dataset.labels: {feature} has {len(values)} values, factor "
+      f"{factor} has {k} components"
+    )
+  missing = [v for v in values if v not in present]
+  if missing or len(set(values)) < len(values):
+    raise ValueError(
+      f"config.dataset.labels: the values of {feature} must be different ones "
+      f"of {present.tolist()}, got {values}"
+    )
+  called = source.values.get(feature)
+  names = tuple(called[v] if called else f"{feature} {v}" for v in values)
+  return Property(factor, feature, values, names)
+
+
+def _split(
+  config: ConfigDict,
+  source: data.ImageSet,
+  properties: Sequence[Property],
+  training: bool,
+) -> Split:
   """Binarises for good what is static and picks the labels the model sees."""
   dataset, images = config.dataset, source.images
   kind = dataset.binarisation
@@ -221,20 +339,10 @@ def _split(config: ConfigDict, source: data.ImageSet, training: bool) -> Split:
   elif kind == "static" or (kind == "dynamic" and not training):
     images = data.binarisation.static(images, dataset.binarisation_seed)
   labels = np.full((len(images), len(config.factors)), -1, np.int32)
-  for i, feature in dataset.labels if training else ():
-    if feature not in source.labels:
-      raise ValueError(
-        f"config.dataset.labels names the feature {feature!r}; "
-        f"{dataset.name} has {sorted(source.labels)}"
-      )
-    values, k = source.labels[feature], config.factors[i][1]
-    if values.min() < 0 or values.max() >= k:
-      raise ValueError(
-        f"config.dataset.labels: {feature} has values from {values.min()} to "
-        f"{values.max()}, factor {i} has components 0 to {k - 1}"
-      )
-    labels[:, i] = data.keep_labels(
-      values, dataset.labelled_fraction, config.seed
+  fractions = np.broadcast_to(dataset.labelled_fraction, len(properties))
+  for p, fraction in zip(properties, fractions, strict=True):
+    labels[:, p.factor] = data.keep_labels(
+      p.components(source.labels[p.feature]), float(fraction), config.seed
     )
   return Split(images, labels, source.labels)
 

@@ -6,6 +6,7 @@ float32 can hold.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,8 @@ _MAX_STD = 0.4
 @dataclasses.dataclass(frozen=True)
 class Bernoulli:
   """Independent binary pixels; `raw` holds their logits (Sec. 4.1)."""
+
+  range: ClassVar = (0.0, 1.0)  # of x, and of its mean
 
   def channels(self, image_channels: int) -> int:
     """Returns the channels of `raw` for an image of C channels: C."""
@@ -53,6 +56,8 @@ class Gaussian:
   The first C channels of `raw` are the means, the last C give the standard
   deviations by a sigmoid scaled into [0.001, 0.4].
   """
+
+  range: ClassVar = (-1.0, 1.0)  # of x
 
   def channels(self, image_channels: int) -> int:
     """Returns the channels of `raw` for an image of C channels: 2 C."""

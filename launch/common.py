@@ -92,3 +92,20 @@ def restore(
   built = build(argv, records.read_config(workdir))
   with checkpoints.Checkpoints(workdir) as saved:
     return built, saved.restore(built.init())
+
+
+def restore_mixture(
+  argv: list[str], workdir: pathlib.Path
+) -> tuple[experiment.Experiment, TrainState]:
+  """As `restore`, of a run that has started its mixture.
+
+  Raises:
+    ValueError: also where it has not.
+  """
+  built, state = restore(argv, workdir)
+  if not built.has_mixture(state):
+    raise ValueError(
+      f"the run in {workdir} is at step {state.step}; its mixture starts after "
+      f"step {built.phase_ends['pretrain']}, and there is none to draw before"
+    )
+  return built, state

@@ -5,6 +5,7 @@ python -m launch.figures --table=results.csv --figure=3
 """
 
 import csv
+import functools
 import pathlib
 import sys
 from collections.abc import Callable
@@ -39,7 +40,13 @@ def _clusters(experiment: Experiment, state: TrainState, key: Array) -> Figure:
 
 
 _OF_A_RUN: dict[str, Callable[[Experiment, TrainState, Array], Figure]] = {
+  "1": figures.named_blocks,
   "4": _clusters,
+  "5": figures.mean_std_sample,
+  "6": figures.named_rows,
+  "8": figures.component_grid,
+  "9": figures.named_grids,
+  "10": functools.partial(figures.named_grids, last=1),
   "samples": figures.component_samples,
 }
 _OF_A_TABLE: dict[str, Callable[[list[dict[str, str]]], Figure]] = {
@@ -49,7 +56,7 @@ _OF_A_TABLE: dict[str, Callable[[list[dict[str, str]]], Figure]] = {
 _FIGURE = flags.DEFINE_enum(
   "figure",
   None,
-  sorted(_OF_A_RUN | _OF_A_TABLE),
+  sorted(_OF_A_RUN | _OF_A_TABLE, key=lambda name: (len(name), name)),
   "Of the paper, or 'samples', which evaluation draws.",
   required=True,
 )
@@ -74,13 +81,7 @@ def _draw_table(path: pathlib.Path) -> Figure:
 
 
 def _draw_run(argv: list[str], workdir: pathlib.Path) -> Figure:
-  experiment, state = common.restore(argv, workdir)
-  if not experiment.has_mixture(state):
-    raise ValueError(
-      f"the run in {workdir} is at step {state.step}; its mixture starts after "
-      f"step {experiment.phase_ends['pretrain']}, and there is none to draw "
-      "before"
-    )
+  experiment, state = common.restore_mixture(argv, workdir)
   key = jax.random.key(_KEY_SEED)
   return _OF_A_RUN[_FIGURE.value](experiment, state, key)
 

@@ -1,6 +1,7 @@
 """CelebA, cropped to the face and stored at 64x64, as a TFDS builder."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -27,13 +28,23 @@ class CelebA(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
   - `landmarks` and `identity` are left out, because nothing here reads them;
   - the source files come from `manual_dir` alone, as the hosts of CelebA do
     not serve programs, and no checksum is asked of them: a part of the set
-    works, and the log says how many pictures there are.
+    works, and a warning says how many pictures there are.
 
   CelebA is for non-commercial research and may not be redistributed.
   """
 
   name = "celeb_a"
   ATTRIBUTES = tuple(celeb_a_dataset_builder.ATTR_HEADINGS)
+  # The names of 0 and 1 where 'not X' and 'X' would read badly.
+  _NAMED: ClassVar = {
+    "Male": ("female", "male"),
+    "Eyeglasses": ("no glasses", "glasses"),
+    "Smiling": ("not smiling", "smiling"),
+  }
+  VALUES: ClassVar = {
+    name: (f"not {name}".replace("_", " "), name.replace("_", " "))
+    for name in ATTRIBUTES
+  } | _NAMED
   VERSION = celeb_a_dataset_builder.Builder.VERSION
   BUILDER_CONFIGS = [  # noqa: RUF012 - TFDS wants a list
     tfds.core.BuilderConfig(
@@ -81,13 +92,14 @@ class CelebA(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
         f" {partition_file.name} list; put the official files in"
         f" {pictures.parent}."
       )
-    logging.info(
-      "celeb_a: %d of the official %d pictures; %d in %s are in no list.",
-      len(usable),
-      _NUM_OFFICIAL,
-      len(members) - len(usable),
-      pictures,
-    )
+    if len(usable) < _NUM_OFFICIAL:
+      logging.warning(
+        "celeb_a: %d of the official %d pictures; %d in %s are in no list.",
+        len(usable),
+        _NUM_OFFICIAL,
+        len(members) - len(usable),
+        pictures,
+      )
     chosen = {
       split: [file for file in usable if partition[file] == number]
       for number, split in enumerate(_SPLITS)

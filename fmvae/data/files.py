@@ -11,6 +11,7 @@ from pathlib import Path
 
 SOURCE_FILES: dict[str, tuple[str, ...]] = {
   "uci_digits": (),  # inside scikit-learn
+  "shapes": (),  # rendered
   "mnist": (
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",

@@ -3,8 +3,9 @@
 import contextlib
 import dataclasses
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ class ImageSet:
 
   Attributes:
     images: uint8 [N, H, W, C].
-    labels: name -> int32 [N].
+    labels: name -> int32 [N], -1 where missing.
+    values: what the numbers 0, 1, .. of a label are called, where they have
+      names.
     name: name of the data set.
     split: name of the split.
   """
@@ -34,6 +37,7 @@ class ImageSet:
   labels: dict[str, np.ndarray]  # [N] each
   name: str
   split: str
+  values: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def resplit(
@@ -76,6 +80,7 @@ def resplit(
       {name: values[rows] for name, values in labels.items()},
       old.name,
       old.split,
+      old.values,
     )
     for old, rows in zip(sets, chosen, strict=True)
   ]
@@ -103,11 +108,20 @@ def read(builder: Any, split: str) -> ImageSet:
     arrays = _decoded(builder, split)
   except (OSError, NotImplementedError, RuntimeError, ValueError) as error:
     raise DataError(f"{broken} ({error}): {remedy}") from error
+  import tensorflow_datasets as tfds  # loads slowly
+
   images = arrays.pop("image")
   if "attributes" in arrays:
     columns = np.ascontiguousarray(arrays.pop("attributes").T)
     arrays.update(zip(builder.ATTRIBUTES, columns, strict=True))
-  return ImageSet(images, arrays, builder.name, split)
+    values = builder.VALUES
+  else:
+    values = {
+      name: tuple(feature.names)
+      for name, feature in builder.info.features.items()
+      if isinstance(feature, tfds.features.ClassLabel) and feature.names
+    }
+  return ImageSet(images, arrays, builder.name, split, values)
 
 
 def _decoded(builder: Any, split: str) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from fmvae.data.imagesets import ImageSet, read
 # name -> module and class of the builder, and its splits
 _REGISTRY = {
   "uci_digits": ("digits", "UciDigits", ("train", "test")),
+  "shapes": ("shapes", "Shapes", ("train", "test")),
   "mnist": ("mnist", "MNIST", ("train", "test")),
   "omniglot": (
     "omniglot",
@@ -34,12 +35,14 @@ def load(
 ) -> ImageSet:
   """Loads one split, preparing the data set first where that is needed.
 
-  | name         | images      | labels                              |
-  |--------------|-------------|-------------------------------------|
-  | `uci_digits` | 8x8x1       | `label`                             |
-  | `mnist`      | 28x28x1     | `label`                             |
-  | `omniglot`   | 28x28x1     | `label`, `alphabet`, `alphabet_char_id` |
-  | `celeb_a`    | 64x64x3     | the 40 attributes, 0 or 1           |
+  | name         | images  | labels                                        |
+  |--------------|---------|-----------------------------------------------|
+  | `uci_digits` | 8x8x1   | `label`                                       |
+  | `shapes`     | 32x32x3 | `shape`, `colour`, `size`, `position`,        |
+  |              |         | `background`                                  |
+  | `mnist`      | 28x28x1 | `label`                                       |
+  | `omniglot`   | 28x28x1 | `label`, `alphabet`, `alphabet_char_id`       |
+  | `celeb_a`    | 64x64x3 | the 40 attributes, 0 or 1                     |
 
   Omniglot is stored at 105x105; it is inverted (bright ink, as in MNIST) and
   area-resized to 28x28 here. The order of the images is the one in which TFDS

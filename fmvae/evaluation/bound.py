@@ -11,12 +11,14 @@ from absl import logging
 from jax import Array
 
 from fmvae import prior
+from fmvae.evaluation.agreement import Agreement, agreement
 from fmvae.evaluation.clustering import cluster_scores
 from fmvae.experiment import Experiment
 from fmvae.objective import Terms, mixture_terms, standard_normal_terms
 from fmvae.training.state import TrainState
 
 _BATCH_SIZE = 500
+_SHOWN = 5  # features that name no factor, in print
 _SEED = 1  # of the noise for z: the same for every evaluation of every run
 
 
@@ -43,12 +45,21 @@ class Evaluation:
   acc: tuple[float, ...]  # of the best one-to-one matching to classes
   nmi: tuple[float, ...]  # normalised mutual information
   ari: tuple[float, ...]  # adjusted Rand index
+  named: tuple[Agreement, ...]  # most responsible component, truth; properties
+  # Of each feature that names no factor: the factor that tells most of it, NMI.
+  unnamed: dict[str, tuple[int, float]]
 
   def scalars(self) -> dict[str, float]:
     """One number for each field, tuples as `name/i` where I > 1."""
     out: dict[str, float] = {}
-    for name, value in dataclasses.asdict(self).items():
-      if not isinstance(value, tuple):
+    for field in dataclasses.fields(self):
+      name, value = field.name, getattr(self, field.name)
+      if name == "named":
+        for part in value:
+          out |= part.scalars()
+      elif name == "unnamed":
+        out |= {f"nmi/{feature}": nmi for feature, (_, nmi) in value.items()}
+      elif not isinstance(value, tuple):
         out[name] = value
       elif len(value) == 1:
         out[name] = value[0]
@@ -75,6 +86,12 @@ class Evaluation:
       f"  factor {i} against labels: accuracy {acc:.2f}, NMI {nmi:.2f},"
       f" ARI {ari:.2f}"
       for i, (acc, nmi, ari) in enumerate(scores)
+    ]
+    lines += [f"  assigned {part}" for part in self.named]
+    told = sorted(self.unnamed.items(), key=lambda item: -item[1][1])
+    lines += [
+      f"  unnamed {feature}: told best by factor {i}, NMI {nmi:.2f}"
+      for feature, (i, nmi) in told[:_SHOWN]
     ]
     return "\n".join(lines)
 
@@ -125,7 +142,35 @@ def evaluate(
     acc=tuple(s.acc for s in scores),
     nmi=tuple(s.nmi for s in scores),
     ari=tuple(s.ari for s in scores),
+    named=()
+    if plain
+    else tuple(
+      agreement(
+        p,
+        p.components(test.features[p.feature]),
+        chosen[p.factor],
+        len(mean_resp[p.factor]),
+      )
+      for p in experiment.properties
+    ),
+    unnamed={} if plain else _unnamed(experiment, chosen),
   )
+
+
+def _unnamed(
+  experiment: Experiment, chosen: list[np.ndarray]
+) -> dict[str, tuple[int, float]]:
+  """Features that name no factor against the factors that have no name."""
+  named = {p.feature for p in experiment.properties}
+  if not named:
+    return {}
+  out = {}
+  for feature, values in experiment.test.features.items():
+    if feature not in named and experiment.unnamed:
+      nmis = [cluster_scores(chosen[i], values).nmi for i in experiment.unnamed]
+      best = int(np.argmax(nmis))
+      out[feature] = (experiment.unnamed[best], nmis[best])
+  return out
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

@@ -31,9 +31,16 @@ def report(
   print(f"step {state.step}, test set: {result}")
   warn_of_collapse(result)
   written = ["results.json"]
+  for part in result.named:
+    print(f"{part.feature}, assigned in each column:\n{part.table()}")
   write_json(
     workdir / "results.json",
-    {"step": int(state.step), "samples": num_samples, **result.scalars()},
+    {
+      "step": int(state.step),
+      "samples": num_samples,
+      **result.scalars(),
+      "confusion": {part.feature: part.confusion() for part in result.named},
+    },
   )
   if result.used:  # the mixture has been started
     from fmvae.figures import component_samples  # matplotlib loads slowly

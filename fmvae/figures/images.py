@@ -1,14 +1,14 @@
 """Decoded draws of the prior, and how the figures lay them out."""
 
-import functools
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 
-from fmvae import prior
 from fmvae.experiment import Experiment
 from fmvae.training.state import TrainState
 
@@ -30,22 +30,25 @@ def decode(
   keys = jax.random.split(key, len(components))
   images = np.stack(
     [
-      np.asarray(_draw(experiment, state, k, row))
+      np.asarray(experiment.draw(state, k, row))
       for k, row in zip(keys, components, strict=True)
     ]
   )
-  signed = experiment.config.likelihood == "gaussian"  # [-1, 1]
-  return np.clip(images / 2 + 0.5 if signed else images, 0, 1)
+  return to_unit(experiment, images)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _draw(
-  experiment: Experiment, state: TrainState, key: Array, components: Array
-) -> Array:
-  """Means of p(x|z) for z of the given components, `[n, H, W, C]`."""
-  model = experiment.model
-  z, _ = prior.sample(key, state.prior, components.shape[:-1], components)
-  return model.likelihood.mean(model.vae.decode(state.params, z))
+def render(
+  experiment: Experiment, state: TrainState, z: np.ndarray
+) -> np.ndarray:
+  """Means of p(x|z) for z `[rows, cols, L]`, in [0, 1]."""
+  images = [np.asarray(experiment.render(state, row)) for row in z]
+  return to_unit(experiment, np.stack(images))
+
+
+def to_unit(experiment: Experiment, images: ArrayLike) -> np.ndarray:
+  """Images in the range of the likelihood, clipped and mapped to [0, 1]."""
+  low, high = experiment.model.likelihood.range
+  return np.clip((np.asarray(images) - low) / (high - low), 0, 1)
 
 
 def show(axis: Axes, images: np.ndarray, white: float = 1.0) -> None:
@@ -69,12 +72,31 @@ def show(axis: Axes, images: np.ndarray, white: float = 1.0) -> None:
   axis.set_frame_on(False)
 
 
+def label_columns(
+  axis: Axes,
+  width: int,
+  labels: Sequence[str],
+  pruned: np.ndarray | None = None,
+) -> None:
+  """Names each column that `show` drew, above it; red where `pruned`."""
+  middles = (width + 1) * (np.arange(len(labels)) + 0.5)
+  axis.xaxis.tick_top()
+  axis.set_xticks(middles, labels, fontsize="small")
+  _redden(axis.get_xticklabels(), pruned)
+  axis.tick_params(length=0)
+
+
 def label_rows(
   axis: Axes, height: int, labels: Sequence[str], pruned: np.ndarray
 ) -> None:
   """Names each row that `show` drew, in red where `pruned`, bool `[rows]`."""
   middles = (height + 1) * (np.arange(len(labels)) + 0.5)
   axis.set_yticks(middles, labels)
-  for label, is_pruned in zip(axis.get_yticklabels(), pruned, strict=True):
-    label.set_color("tab:red" if is_pruned else "black")
+  _redden(axis.get_yticklabels(), pruned)
   axis.tick_params(length=0)
+
+
+def _redden(labels: Sequence[Text], pruned: np.ndarray | None) -> None:
+  for i, label in enumerate(labels):
+    is_pruned = pruned is not None and pruned[i]
+    label.set_color("tab:red" if is_pruned else "black")

@@ -1,4 +1,4 @@
-"""Samples of the whole prior and of each component (as in Figure 4)."""
+"""Samples of the whole prior, of each component, and of p(x|z) (Figure 5)."""
 
 import jax
 import numpy as np
@@ -14,6 +14,7 @@ _GRID = 10  # samples of the whole prior, to a side
 _ROWS = 12  # components shown of a factor
 _COLUMNS = 8  # samples shown of a component
 _MEAN_OF = _GRID**2  # samples that a component's mean is taken of
+_DRAWS = 6  # rows of figure 5
 
 
 def component_samples(
@@ -58,4 +59,38 @@ def component_samples(
       f"Factor {i}: {min(_ROWS, len(share))} of {len(share)} components, "
       "mean and samples"
     )
+  return figure
+
+
+def mean_std_sample(
+  experiment: Experiment, state: TrainState, key: Array
+) -> Figure:
+  """Draws Figure 5: mean, standard deviation and a sample of p(x|z).
+
+  A row is a draw of z from the prior. The standard deviation is shown on the
+  scale that its heading states, as a share of the range of x.
+
+  Args:
+    experiment: what was trained.
+    state: its state, on one device, with a started mixture.
+    key: a PRNG key.
+  """
+  z_key, x_key = jax.random.split(key)
+  model = experiment.model
+  z, _ = prior.sample(z_key, state.prior, (_DRAWS,))
+  raw = model.vae.decode(state.params, z)
+  low, high = model.likelihood.range
+  stds = np.asarray(model.likelihood.std(raw)) / (high - low)
+  white = float(f"{np.max(stds):.2g}") or 1.0  # as the heading states it
+  sample = model.likelihood.sample(x_key, raw)
+  columns = {
+    "mean": images_lib.to_unit(experiment, model.likelihood.mean(raw)),
+    f"std\n(white = {white:g})": np.clip(stds / white, 0, 1),
+    "sample": images_lib.to_unit(experiment, sample),
+  }
+  images = np.stack(list(columns.values()), 1)
+  figure = Figure(figsize=(3.6, 0.6 + 1.2 * _DRAWS), layout="constrained")
+  axis = figure.subplots()
+  images_lib.show(axis, images)
+  images_lib.label_columns(axis, images.shape[3], list(columns))
   return figure

@@ -13,6 +13,7 @@ and costs for a batch of encodings, and follow with `svi_update`:
 Equation numbers are those of Paquet, Ghaisas and Tieleman (2018).
 """
 
+from fmvae.prior.first_order import apply_log_updates, log_gradients
 from fmvae.prior.normal_gamma import NaturalParams
 from fmvae.prior.responsibilities import (
   codes,
@@ -42,6 +43,7 @@ __all__ = [
   "NaturalParams",
   "PriorState",
   "Usage",
+  "apply_log_updates",
   "codes",
   "component_logits",
   "from_mean_params",
@@ -50,6 +52,7 @@ __all__ = [
   "kl_r",
   "kl_z",
   "label_log_prob",
+  "log_gradients",
   "log_prob",
   "mean_params",
   "responsibilities",

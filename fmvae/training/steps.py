@@ -6,8 +6,14 @@ Under `jax.pmap` with `axis_name` every device holds a part of the batch:
 gradients are averaged, the sums of eq. 13 run over the global batch, and every
 image draws the same noise wherever it lies, so that the trajectory does not
 depend on the number of devices.
+
+The joint step of a semi-supervised model (Sec. 2.5) climbs F of eq. 8. While
+Delta > 0, the factors that labels name move by the gradients of F together with
+theta and phi; when a schedule takes Delta to 0 they return to eq. 13-14, with
+responsibilities clamped where there are labels.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,11 +29,10 @@ from fmvae.objective import (
   mixture_terms,
   standard_normal_terms,
 )
-from fmvae.training.state import Batch, TrainState
+from fmvae.training.state import Batch, Schedule, Supervision, TrainState
 
 Info = dict[str, Array]
 Step = Callable[[TrainState, Batch], tuple[TrainState, Info]]
-Schedule = Callable[[Array], Array]
 
 
 class Steps(NamedTuple):
@@ -35,7 +40,7 @@ class Steps(NamedTuple):
 
   pretrain: Step  # theta, phi under an N(0, I) prior
   prior: Step  # lambda alone, encoder frozen
-  joint: Step  # theta, phi, then lambda
+  joint: Step  # theta, phi and factors with labels, then lambda of the others
 
 
 def make_steps(
@@ -46,6 +51,8 @@ def make_steps(
   num_data: int,
   kl_weight: Schedule,
   step_size: Schedule,
+  kl_z_weight: Schedule,
+  supervision: Supervision,
   axis_name: str | None = None,
 ) -> Steps:
   """Builds the steps; compile them with `jax.jit`, or `jax.pmap` over devices.
@@ -57,8 +64,11 @@ def make_steps(
     num_data: N, the size of the training set.
     kl_weight: weight of the KL term in pre-training, by step.
     step_size: rho of eq. 14, by the number of the prior's updates so far.
+    kl_z_weight: weight of KL[z], line 4b, in the joint phase, by step.
+    supervision: what labels do; where no factor is named, nothing.
     axis_name: of the mapped axis, if any.
   """
+  named = supervision.factors
 
   def mean(tree):
     tree = jax.tree.map(lambda x: jnp.mean(x, 0), tree)
@@ -80,17 +90,40 @@ def make_steps(
     noise = jax.vmap(lambda key: jax.random.normal(key, shape))(noise_keys)
     return x, noise
 
-  def descend(state: TrainState, loss) -> tuple[TrainState, Terms]:
+  def labels_of(batch: Batch) -> Array | None:
+    return batch.labels if named else None
+
+  def descend(state: TrainState, grads) -> TrainState:
     """One optimiser step on theta, phi (Sec. 2.4.2)."""
-    grads, terms = jax.grad(loss, has_aux=True)(state.params)
-    if axis_name is not None:
-      grads = lax.pmean(grads, axis_name)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    return state.replace(params=params, opt_state=opt_state), terms
+    return state.replace(params=params, opt_state=opt_state)
+
+  def gradients(loss, *arguments):
+    """By every argument, averaged over devices, and what `loss` adds."""
+    by_all = tuple(range(len(arguments)))
+    grads, terms = jax.grad(loss, by_all, has_aux=True)(*arguments)
+    if axis_name is not None:
+      grads = lax.pmean(grads, axis_name)
+    return *grads, terms
+
+  def with_named(mixture: prior.PriorState, factors) -> prior.PriorState:
+    """`factors` in place of those that labels name."""
+    out = list(mixture.factors)
+    for i, f in zip(named, factors, strict=True):
+      out[i] = f
+    return dataclasses.replace(mixture, factors=tuple(out))
+
+  def descend_named(state: TrainState, factors, grads):
+    """One optimiser step on the factors that labels name (Sec. 2.5)."""
+    by_log = tuple(map(prior.log_gradients, factors, grads))
+    updates, opt_state = supervision.optimizer.update(
+      by_log, state.named_opt_state, factors
+    )
+    return tuple(map(prior.apply_log_updates, factors, updates)), opt_state
 
   def update_prior(
-    state: TrainState, loc: Array, log_var: Array, labels: Array
+    state: TrainState, loc: Array, log_var: Array, labels: Array | None
   ) -> TrainState:
     """Step 3: gamma at the current phi, then eq. 13-14 (Sec. 2.4.3)."""
     return state.replace(
@@ -125,32 +158,54 @@ def make_steps(
       kl = jnp.sum(terms.kl_z, -1)
       return jnp.mean(weight * kl - terms.reconstruction), terms
 
-    state, terms = descend(state, loss)
+    grads, terms = gradients(loss, state.params)
+    state = descend(state, grads)
     return state.replace(step=state.step + 1), info_of(terms)
 
   def prior_only(state: TrainState, batch: Batch) -> tuple[TrainState, Info]:
     x, _ = inputs(state, batch)
     loc, log_var = model.vae.encode(state.params, x)
-    resp = prior.responsibilities(state.prior, loc, log_var, batch.labels)
+    labels = labels_of(batch)
+    resp = prior.responsibilities(state.prior, loc, log_var, labels)
     info = {
       "kl_z": jnp.sum(prior.kl_z(state.prior, loc, log_var, resp), -1),
       "kl_r": jnp.sum(prior.kl_r(state.prior, resp), -1),
     }
-    state = update_prior(state, loc, log_var, batch.labels)
+    state = update_prior(state, loc, log_var, labels)
     return state.replace(step=state.step + 1), mean(info)
 
   def joint(state: TrainState, batch: Batch) -> tuple[TrainState, Info]:
     x, noise = inputs(state, batch)
+    labels = labels_of(batch)
+    weight = kl_z_weight(state.step)
+    delta = supervision.delta(state.step)
 
-    def loss(params):
-      terms, _ = mixture_terms(
-        model, params, state.prior, x, noise, batch.labels
-      )
-      return -jnp.mean(terms.bound), terms
+    def loss(params, factors):
+      mixture = with_named(state.prior, factors)
+      terms, _ = mixture_terms(model, params, mixture, x, noise, labels)
+      value = -jnp.mean(terms.objective(weight, delta))
+      if named:  # lines 4d, 4e, for the factors' gradients
+        of_named = dataclasses.replace(mixture, factors=factors)
+        value += jnp.sum(prior.kl_global(of_named)) / num_data
+      return value, terms
 
-    new, terms = descend(state, loss)
+    factors = tuple(state.prior.factors[i] for i in named)
+    grads, factor_grads, terms = gradients(loss, state.params, factors)
+    new = descend(state, grads)
     loc, log_var = model.vae.encode(new.params, x)
-    new = update_prior(new, loc, log_var, batch.labels)
-    return new.replace(step=state.step + 1), info_of(terms)
+    new = update_prior(new, loc, log_var, labels)
+    info = info_of(terms)
+    if named:
+      stepped = descend_named(state, factors, factor_grads)
+      closed = tuple(new.prior.factors[i] for i in named), state.named_opt_state
+      factors, opt_state = jax.tree.map(
+        lambda x, y: jnp.where(delta > 0, x, y), stepped, closed
+      )
+      new = new.replace(
+        prior=with_named(new.prior, factors), named_opt_state=opt_state
+      )
+      info |= mean({"label_log_prob": jnp.sum(terms.label_log_prob, -1)})
+      info |= {"delta": delta}
+    return new.replace(step=state.step + 1), info
 
   return Steps(pretrain, prior_only, joint)

@@ -79,7 +79,7 @@ def test_a_figure_of_a_table(table):
 def test_a_figure_that_there_is_none_of():
   done = run("figures", "--figure=7")
   assert done.returncode != 0
-  assert "value should be one of <3|4|samples>" in done.stderr
+  assert "value should be one of <1|3|4|5|6|8|9|10|samples>" in done.stderr
   assert "Traceback" not in done.stderr
 
 

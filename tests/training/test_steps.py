@@ -25,15 +25,23 @@ MODEL = objective.Model(
   likelihoods.get("bernoulli"),
 )
 SGD = optax.sgd(0.05)
+# Labels of factor 1 in every third image; Delta 0, then above.
+CLAMPED = state_lib.Supervision((1,), lambda step: 0.0 * step, SGD)
+SUPERVISED = state_lib.Supervision((1,), lambda step: 3.0, SGD)
 
 
-def make_state(optimizer=SGD):
+def make_state(optimizer=SGD, supervision=CLAMPED):
   return state_lib.init(
-    jax.random.key(0), MODEL.vae, optimizer, FACTORS, prior.Hyperprior()
+    jax.random.key(0),
+    MODEL.vae,
+    optimizer,
+    FACTORS,
+    prior.Hyperprior(),
+    supervision,
   )
 
 
-def make_steps(axis_name=None, optimizer=SGD):
+def make_steps(axis_name=None, optimizer=SGD, supervision=CLAMPED):
   return steps_lib.make_steps(
     MODEL,
     optimizer,
@@ -41,6 +49,8 @@ def make_steps(axis_name=None, optimizer=SGD):
     num_data=N,
     kl_weight=lambda step: 0.5 + 0.1 * step,
     step_size=lambda tau: 0.3 / (1 + tau),
+    kl_z_weight=lambda step: 1.0 + 0.2 * step,
+    supervision=supervision,
     axis_name=axis_name,
   )
 

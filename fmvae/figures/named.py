@@ -1,0 +1,143 @@
+"""Pictures composed by choosing components of named factors (Figures 1, 6)."""
+
+import itertools
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+from matplotlib.figure import Figure
+
+from fmvae import prior
+from fmvae.experiment import Experiment
+from fmvae.figures import images as images_lib
+from fmvae.training.state import TrainState
+
+_ROWS = 8  # of figure 6
+_COLUMNS = 5  # draws of a setting in a block of figure 1
+_INCHES = 0.75  # an image's side
+
+
+class Setting(NamedTuple):
+  """A component for each of some properties."""
+
+  components: tuple[int, ...]
+  names: tuple[str, ...]  # pruned ones say so
+
+
+def settings(
+  experiment: Experiment, state: TrainState, num: int | None = None
+) -> list[Setting]:
+  """All settings of the named factors, or of the first `num` of them.
+
+  Raises:
+    ValueError: no factor has a name.
+  """
+  properties = experiment.properties[:num]
+  if not properties:
+    raise ValueError(
+      "this figure iterates over named factors, of which the run has none: its "
+      "config.dataset.labels is empty"
+    )
+  usages = prior.usage(state.prior)
+  choices = [
+    [
+      (k, name + " (pruned)" * bool(usages[p.factor].pruned[k]))
+      for k, name in enumerate(p.names)
+    ]
+    for p in properties
+  ]
+  return [
+    Setting(*zip(*chosen, strict=True))
+    for chosen in itertools.product(*choices)
+  ]
+
+
+def named_rows(experiment: Experiment, state: TrainState, key: Array) -> Figure:
+  """Draws Figure 6: a column for each setting of all named factors.
+
+  A row has one draw of the unnamed z_i, and one of each named z_i for each of
+  its components: columns that share a component share its z_i.
+
+  Args:
+    experiment: what was trained, with named factors.
+    state: its state, on one device, with a started mixture.
+    key: a PRNG key.
+
+  Raises:
+    ValueError: no factor has a name.
+  """
+  columns = settings(experiment, state)
+  z = _draws(experiment, state, key, _ROWS)
+  composed = [_compose(experiment, z[:, 0], z, s) for s in columns]
+  images = images_lib.render(experiment, state, np.stack(composed, 1))
+  figure = Figure(
+    figsize=(0.3 + _INCHES * len(columns), 0.8 + _INCHES * _ROWS),
+    layout="constrained",
+  )
+  axis = figure.subplots()
+  images_lib.show(axis, images)
+  images_lib.label_columns(
+    axis, images.shape[3], ["\n".join(s.names) for s in columns]
+  )
+  return figure
+
+
+def named_blocks(
+  experiment: Experiment, state: TrainState, key: Array
+) -> Figure:
+  """Draws Figure 1: two blocks, each with one draw of all other factors.
+
+  A row is a setting of the first two named factors, whose z_i are drawn anew
+  for each image; everything else stays the same in a block.
+
+  Args:
+    experiment: what was trained, with named factors.
+    state: its state, on one device, with a started mixture.
+    key: a PRNG key.
+
+  Raises:
+    ValueError: no factor has a name.
+  """
+  rows = settings(experiment, state, 2)
+  figure = Figure(
+    figsize=(1.6 + 2 * _INCHES * _COLUMNS, 0.2 + _INCHES * len(rows)),
+    layout="constrained",
+  )
+  axes = figure.subplots(1, 2)
+  for axis, subkey in zip(axes, jax.random.split(key), strict=True):
+    z = _draws(experiment, state, subkey, _COLUMNS)
+    composed = [_compose(experiment, z[0, 0], z, s) for s in rows]
+    images = images_lib.render(experiment, state, np.stack(composed))
+    images_lib.show(axis, images)
+  names = [", ".join(s.names) for s in rows]
+  is_pruned = np.array(["(pruned)" in name for name in names])
+  images_lib.label_rows(axes[0], images.shape[2], names, is_pruned)
+  return figure
+
+
+def _draws(
+  experiment: Experiment, state: TrainState, key: Array, num: int
+) -> np.ndarray:
+  """Draws of z `[num, V, L]`, every named factor at its component v."""
+  sizes = [len(p.names) for p in experiment.properties]
+  shape = (num, max(sizes))
+  components = np.full((*shape, len(experiment.config.factors)), -1)
+  for p, size in zip(experiment.properties, sizes, strict=True):
+    components[..., p.factor] = np.minimum(np.arange(max(sizes)), size - 1)
+  z, _ = prior.sample(key, state.prior, shape, jax.numpy.asarray(components))
+  return np.array(z)
+
+
+def _compose(
+  experiment: Experiment, rest: np.ndarray, z: np.ndarray, setting: Setting
+) -> np.ndarray:
+  """`rest` with the z_i of a setting's factors from `_draws`, `[num, L]`."""
+  out = np.broadcast_to(rest, (len(z), z.shape[-1])).copy()
+  ends = np.cumsum([d for d, _ in experiment.config.factors])
+  pairs = zip(experiment.properties, setting.components, strict=False)
+  for p, k in pairs:
+    end = ends[p.factor]
+    rows = slice(end - experiment.config.factors[p.factor][0], end)
+    out[:, rows] = z[:, k, rows]
+  return out
