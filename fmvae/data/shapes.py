@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 from fmvae.data.images import encode_png, resize_area
 from fmvae.data.random import uniform_bits
 
-_SIZES = {"train": 10_000, "test": 2_000}
+_SIZES = {"train": 20_000, "test": 2_000}
 _SEEDS = {"train": 0, "test": 1}
 _PIXELS = 32
 _FINE = 8  # sub-pixels to a side, which give soft edges
@@ -37,7 +37,7 @@ _JITTERS = 8  # uniform numbers of a picture beside those of its properties
 
 
 class Shapes(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-  """12,000 pictures of 32x32 pixels, each of one shape on a grey background.
+  """22,000 pictures of 32x32 pixels, each of one shape on a grey background.
 
   Five properties are drawn uniformly and independently of each other: `shape`
   (3), `colour` (4), `size` (2), `position` (4) and `background` (3). Within a

@@ -16,7 +16,10 @@ __all__ = ("VAE", "count_params", "make")
 Params = Mapping[str, Any]
 
 _OPTIONS = {"mlp": ("hidden",), "conv28": (), "conv64": ("width",)}
-_IMAGE_SHAPES = {"conv28": (28, 28, 1), "conv64": (64, 64, 3)}
+_IMAGE_SHAPES = {
+  "conv28": ((28, 28, 1),),
+  "conv64": ((64, 64, 3), (32, 32, 3)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +108,8 @@ def make(
   Args:
     name: 'mlp', 'conv28' or 'conv64'.
     latent_dim: L.
-    image_shape: `(H, W, C)`; (28, 28, 1) for 'conv28', (64, 64, 3) for
-      'conv64'.
+    image_shape: `(H, W, C)`; (28, 28, 1) for 'conv28', (64, 64, 3) or
+      (32, 32, 3) for 'conv64'.
     likelihood: name of the likelihood, as in `fmvae.likelihoods.get`; it sets
       the channels of the decoder.
     **options: `hidden` for 'mlp', the encoder's units per hidden layer, which
@@ -129,10 +132,10 @@ def make(
     )
   image_shape = tuple(image_shape)
   takes = _IMAGE_SHAPES.get(name)
-  if len(image_shape) != 3 or image_shape != (takes or image_shape):
+  if len(image_shape) != 3 or (takes and image_shape not in takes):
+    shapes = " or ".join(map(str, takes or ["(H, W, C)"]))
     raise ValueError(
-      f"network {name!r} takes images of shape {takes or '(H, W, C)'}, not"
-      f" {image_shape}."
+      f"network {name!r} takes images of shape {shapes}, not {image_shape}."
     )
   channels = likelihoods.get(likelihood).channels(image_shape[-1])
   encoder: nn.Module
@@ -146,7 +149,7 @@ def make(
     decoder = conv28.Decoder(channels)
   else:
     encoder = conv64.Encoder(latent_dim, **options)
-    decoder = conv64.Decoder(channels=channels, **options)
+    decoder = conv64.Decoder(image_shape[0], channels=channels, **options)
   return VAE(encoder, decoder, latent_dim, image_shape)
 
 

@@ -1,7 +1,7 @@
 """Convolutional pair for 64x64 RGB images (Sec. 4.2, App. E.2).
 
 At `width` 128, L = 128 and six output channels the pair has 27,857,670
-parameters, the paper's figure.
+parameters, the paper's figure. 32x32 images take one layer less.
 """
 
 import jax
@@ -10,14 +10,16 @@ from flax import linen as nn
 
 from fmvae.networks.subpixel import ConvTranspose
 
+_TOP = 4  # side of the smallest feature map
+
 
 class Encoder(nn.Module):
-  """Four 3x3 convolutions of stride 2 and a linear layer.
+  """3x3 convolutions of stride 2 down to 4x4, four of them, and a linear layer.
 
   Attributes:
     latent_dim: L, the dimensions of the latent space.
-    width: channels of the first convolution; the others have 2, 4, 8 times as
-      many. The paper's is 128; smaller ones suit a CPU.
+    width: channels of the first convolution; each other has twice as many as
+      the one before. The paper's is 128; smaller ones suit a CPU.
   """
 
   latent_dim: int
@@ -25,11 +27,12 @@ class Encoder(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`x` `[..., 64, 64, 3]` -> `(loc [..., L], log_var [..., L])`."""
-    batch = x.shape[:-3]
-    for multiple in (1, 2, 4, 8):
-      x = nn.relu(nn.Conv(multiple * self.width, (3, 3), 2)(x))
-    x = nn.Dense(2 * self.latent_dim)(x.reshape(*batch, 4 * 4 * 8 * self.width))
+    """`x` `[..., 64, 64, C]` -> `(loc [..., L], log_var [..., L])`."""
+    features = self.width
+    while x.shape[-2] > _TOP:
+      x = nn.relu(nn.Conv(features, (3, 3), 2)(x))
+      features *= 2
+    x = nn.Dense(2 * self.latent_dim)(x.reshape(*x.shape[:-3], -1))
     loc, log_var = jnp.split(x, 2, axis=-1)
     return loc, log_var
 
@@ -38,18 +41,22 @@ class Decoder(nn.Module):
   """A linear layer and four 3x3 transposed convolutions of stride 2.
 
   Attributes:
+    side: of the images, 64; 32 takes three of them.
     width: as in `Encoder`, whose channels it mirrors.
     channels: raw likelihood parameters per pixel; 6 for a Gaussian on RGB.
   """
 
+  side: int = 64
   width: int = 128
   channels: int = 6
 
   @nn.compact
   def __call__(self, z: jax.Array) -> jax.Array:
-    """`z` `[..., L]` -> `[..., 64, 64, channels]`."""
-    top = 8 * self.width
-    x = nn.relu(nn.Dense(4 * 4 * top)(z)).reshape(*z.shape[:-1], 4, 4, top)
-    for multiple in (8, 4, 2):
-      x = nn.relu(ConvTranspose(multiple * self.width, 2)(x))
+    """`z` `[..., L]` -> `[..., side, side, channels]`."""
+    features = self.width * self.side // _TOP // 2
+    x = nn.relu(nn.Dense(_TOP * _TOP * features)(z))
+    x = x.reshape(*z.shape[:-1], _TOP, _TOP, features)
+    while features > self.width:
+      x = nn.relu(ConvTranspose(features, 2)(x))
+      features //= 2
     return ConvTranspose(self.channels, 2)(x)
