@@ -175,6 +175,11 @@ class Experiment:
     """Means of p(x|z), `[n, H, W, C]` for z `[n, L]`, clipped to x's range."""
     return _render(self, state, z)
 
+  def to_unit(self, images: ArrayLike) -> np.ndarray:
+    """Images in the range of x, clipped and mapped to [0, 1]."""
+    low, high = self.model.likelihood.range
+    return np.clip((np.asarray(images) - low) / (high - low), 0, 1)
+
   def draw(self, state: TrainState, key: Array, components: ArrayLike) -> Array:
     """`render` for z of given components (eq. 10), `[n, H, W, C]`.
 

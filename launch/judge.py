@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
     for part in parts:
       print(f"  {part}")
   record = {
-    name: {part.feature: part.scalars() | part.confusion() for part in parts}
+    name: {part.feature: part.record() for part in parts}
     for name, parts in (("real", judge.tested), ("generated", judged))
   }
   write_json(

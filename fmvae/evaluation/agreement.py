@@ -8,8 +8,6 @@ import dataclasses
 
 import numpy as np
 
-from fmvae.experiment import Property
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Agreement:
@@ -43,9 +41,15 @@ class Agreement:
       for name in ("accuracy", "balanced_accuracy", "majority")
     }
 
-  def confusion(self) -> dict[str, object]:
-    """Names and counts, for a JSON file."""
-    return {"names": self.names, "counts": self.counts.tolist()}
+  def record(self) -> dict[str, object]:
+    """Everything, for a JSON file."""
+    return {
+      "accuracy": self.accuracy,
+      "balanced_accuracy": self.balanced_accuracy,
+      "majority": self.majority,
+      "names": self.names,
+      "counts": self.counts.tolist(),
+    }
 
   def __str__(self) -> str:
     return (
@@ -68,12 +72,17 @@ class Agreement:
 
 
 def agreement(
-  of: Property, truth: np.ndarray, judged: np.ndarray, num_components: int
+  feature: str,
+  names: tuple[str, ...],
+  truth: np.ndarray,
+  judged: np.ndarray,
+  num_components: int,
 ) -> Agreement:
   """Counts judgements of one property.
 
   Args:
-    of: the property.
+    feature: what the property is called.
+    names: of its components, V of them.
     truth: components, int `[N]`; images with -1 are left out.
     judged: components, int `[N]`, 0 to `num_components` - 1; -1, no answer, is
       left out too.
@@ -90,7 +99,7 @@ def agreement(
     )
   known = (truth >= 0) & (judged >= 0)
   if not known.any():
-    raise ValueError(f"{of.feature}: there is no image whose value is known")
-  counts = np.zeros((len(of.names), num_components), np.int64)
+    raise ValueError(f"{feature}: there is no image whose value is known")
+  counts = np.zeros((len(names), num_components), np.int64)
   np.add.at(counts, (truth[known], judged[known]), 1)
-  return Agreement(of.feature, of.names, counts)
+  return Agreement(feature, names, counts)

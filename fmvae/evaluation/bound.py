@@ -146,7 +146,8 @@ def evaluate(
     if plain
     else tuple(
       agreement(
-        p,
+        p.feature,
+        p.names,
         p.components(test.features[p.feature]),
         chosen[p.factor],
         len(mean_resp[p.factor]),

@@ -213,7 +213,7 @@ def _agreements(
   properties: tuple[Property, ...], truth: np.ndarray, judged: np.ndarray
 ) -> tuple[Agreement, ...]:
   return tuple(
-    agreement(p, truth[:, i], judged[:, i], len(p.names))
+    agreement(p.feature, p.names, truth[:, i], judged[:, i], len(p.names))
     for i, p in enumerate(properties)
   )
 

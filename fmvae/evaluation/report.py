@@ -39,7 +39,7 @@ def report(
       "step": int(state.step),
       "samples": num_samples,
       **result.scalars(),
-      "confusion": {part.feature: part.confusion() for part in result.named},
+      "named": {part.feature: part.record() for part in result.named},
     },
   )
   if result.used:  # the mixture has been started

@@ -126,7 +126,7 @@ def _grid(
       of_row.append(np.mean(experiment.draw(state, place, components), 0))
     means.append(of_row)
     bar.update()
-  images = images_lib.to_unit(experiment, np.array(means))
+  images = experiment.to_unit(np.array(means))
   images_lib.show(axis, images)
   labels, pruned = [], []
   for usage, chosen in zip(usages, shown, strict=True):

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
@@ -34,7 +33,7 @@ def decode(
       for k, row in zip(keys, components, strict=True)
     ]
   )
-  return to_unit(experiment, images)
+  return experiment.to_unit(images)
 
 
 def render(
@@ -42,13 +41,7 @@ def render(
 ) -> np.ndarray:
   """Means of p(x|z) for z `[rows, cols, L]`, in [0, 1]."""
   images = [np.asarray(experiment.render(state, row)) for row in z]
-  return to_unit(experiment, np.stack(images))
-
-
-def to_unit(experiment: Experiment, images: ArrayLike) -> np.ndarray:
-  """Images in the range of the likelihood, clipped and mapped to [0, 1]."""
-  low, high = experiment.model.likelihood.range
-  return np.clip((np.asarray(images) - low) / (high - low), 0, 1)
+  return experiment.to_unit(np.stack(images))
 
 
 def show(axis: Axes, images: np.ndarray, white: float = 1.0) -> None:

@@ -84,9 +84,9 @@ def mean_std_sample(
   white = float(f"{np.max(stds):.2g}") or 1.0  # as the heading states it
   sample = model.likelihood.sample(x_key, raw)
   columns = {
-    "mean": images_lib.to_unit(experiment, model.likelihood.mean(raw)),
+    "mean": experiment.to_unit(model.likelihood.mean(raw)),
     f"std\n(white = {white:g})": np.clip(stds / white, 0, 1),
-    "sample": images_lib.to_unit(experiment, sample),
+    "sample": experiment.to_unit(sample),
   }
   images = np.stack(list(columns.values()), 1)
   figure = Figure(figsize=(3.6, 0.6 + 1.2 * _DRAWS), layout="constrained")

@@ -1,0 +1,230 @@
+"""The questionnaire of Table 1 for human raters: one page, and its scores.
+
+The page holds the pictures and asks which value each named property has; a
+rater saves the answers as a file. What the pictures were intended to show
+stands in the key, which raters do not see.
+"""
+
+import base64
+import dataclasses
+import hashlib
+import html
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from fmvae.data.images import encode_png
+from fmvae.evaluation.agreement import Agreement, agreement
+from fmvae.evaluation.judge import generate
+from fmvae.experiment import Experiment, Property
+from fmvae.training.state import TrainState
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>What do you see?</title>
+<style>
+  body { font-family: sans-serif; max-width: 60em; margin: 1em auto;
+         padding: 0 1em }
+  section { display: grid;
+            grid-template-columns: repeat(auto-fill, minmax(11em, 1fr));
+            gap: 1em }
+  figure { margin: 0; padding: .6em; border: 1px solid #ccc }
+  figure.done { background: #eef6ee }
+  img { width: 100%; image-rendering: pixelated }
+  fieldset { border: 0; margin: 0; padding: .3em 0 }
+  label { display: block }
+  footer { position: sticky; bottom: 0; background: #fff; padding: .8em 0;
+           border-top: 1px solid #ccc }
+</style>
+<h1>What do you see?</h1>
+<p>For each picture choose what fits best, even where you are not sure. Then
+enter a name and save your answers.</p>
+<form>
+<section>
+PICTURES
+</section>
+<footer>
+  <label>Your name: <input name="rater" required></label>
+  <button>Save answers</button> <output></output>
+</footer>
+</form>
+<script>
+  const id = "ID", shape = [NUM, PROPERTIES];
+  const form = document.querySelector("form");
+  const answers = () => Array.from({length: shape[0]}, (_, n) =>
+    Array.from({length: shape[1]}, (_, p) => {
+      const chosen = form.querySelector(`input[name="q${n}-${p}"]:checked`);
+      return chosen ? Number(chosen.value) : null;
+    }));
+  const count = () => {
+    const rows = answers().map(row => row.every(k => k !== null));
+    form.querySelectorAll("figure").forEach((figure, n) =>
+      figure.classList.toggle("done", rows[n]));
+    const done = rows.filter(Boolean).length;
+    form.querySelector("output").textContent =
+      `${done} of ${shape[0]} pictures answered`;
+    return done;
+  };
+  form.addEventListener("change", count);
+  form.addEventListener("submit", event => {
+    event.preventDefault();
+    if (count() < shape[0] &&
+        !confirm("Some pictures are not answered. Save all the same?")) return;
+    const rater = form.elements.rater.value;
+    const text = JSON.stringify({questionnaire: id, rater, answers: answers()});
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text]));
+    link.download = `answers-${rater.replace(/[^A-Za-z0-9]+/g, "-")}.json`;
+    link.click();
+  });
+  count();
+</script>
+</html>
+"""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Questionnaire:
+  """A page for raters and the key to it."""
+
+  page: str  # HTML, complete in itself
+  key: dict[str, Any]  # for a JSON file
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+  """What raters saw against what was intended."""
+
+  agreements: tuple[Agreement, ...]  # over all raters, one for each property
+  raters: dict[str, tuple[float, ...]]  # accuracy of each, by property
+
+
+def make_questionnaire(
+  experiment: Experiment, state: TrainState, num: int, seed: int
+) -> Questionnaire:
+  """Generates pictures and asks about them (Sec. 4.2, Table 1).
+
+  Args:
+    experiment: what was trained, with named factors.
+    state: its state, on one device, with a started mixture.
+    num: of pictures, 54 in the paper.
+    seed: of the pictures.
+
+  Raises:
+    ValueError: no factor has a name.
+  """
+  properties = experiment.properties
+  if not properties:
+    raise ValueError(
+      "a questionnaire asks about named factors, of which the run has none: "
+      "its config.dataset.labels is empty"
+    )
+  images, intended = generate(experiment, state, jax.random.key(seed), num)
+  pixels = np.rint(255 * experiment.to_unit(images)).astype(np.uint8)
+  if pixels.shape[-1] == 1:
+    pixels = pixels[..., 0]
+  figures = [
+    _figure(n, picture, properties) for n, picture in enumerate(pixels)
+  ]
+  name = hashlib.sha256(pixels.tobytes() + intended.tobytes()).hexdigest()[:16]
+  page = (
+    _PAGE.replace("ID", name)
+    .replace("NUM", str(num))
+    .replace("PROPERTIES", str(len(properties)))
+    .replace("PICTURES", "\n".join(figures))
+  )
+  key = {
+    "questionnaire": name,
+    "step": int(state.step),
+    "seed": seed,
+    "properties": [[p.feature, list(p.names)] for p in properties],
+    "intended": intended.tolist(),
+  }
+  return Questionnaire(page, key)
+
+
+def _figure(n: int, picture: np.ndarray, properties: Sequence[Property]) -> str:
+  png = base64.b64encode(encode_png(picture).getvalue()).decode()
+  fields = []
+  for i, p in enumerate(properties):
+    choices = "".join(
+      f'<label><input type="radio" name="q{n}-{i}" value="{k}"> '
+      f"{html.escape(name)}</label>"
+      for k, name in enumerate(p.names)
+    )
+    fields.append(f"<fieldset>{choices}</fieldset>")
+  return (
+    f'<figure><img alt="picture {n + 1}" src="data:image/png;base64,{png}">'
+    f"{''.join(fields)}</figure>"
+  )
+
+
+def score(key: dict[str, Any], files: Sequence[pathlib.Path]) -> Scores:
+  """Compares raters' answers with the key.
+
+  Args:
+    key: as `make_questionnaire` made it.
+    files: of answers, one for each rater. What a rater left open is left out.
+
+  Raises:
+    ValueError: a file that is no set of answers to this questionnaire, by name.
+  """
+  intended = np.array(key["intended"])
+  answers = {}
+  for path in files:
+    rater, given = _read_answers(path, key, intended.shape)
+    if rater in answers:
+      raise ValueError(f"{path}: rater {rater!r} has answered twice")
+    answers[rater] = given
+  names = [(feature, tuple(names)) for feature, names in key["properties"]]
+
+  def agreements(given: np.ndarray) -> tuple[Agreement, ...]:
+    repeated = np.tile(intended, (len(given) // len(intended), 1))
+    return tuple(
+      agreement(feature, of, repeated[:, i], given[:, i], len(of))
+      for i, (feature, of) in enumerate(names)
+    )
+
+  return Scores(
+    agreements=agreements(np.concatenate(list(answers.values()))),
+    raters={
+      rater: tuple(part.accuracy for part in agreements(given))
+      for rater, given in answers.items()
+    },
+  )
+
+
+def _read_answers(
+  path: pathlib.Path, key: dict[str, Any], shape: tuple[int, ...]
+) -> tuple[str, np.ndarray]:
+  """The rater and the answers `[N, P]`, -1 where there is none."""
+  try:
+    record = json.loads(path.read_text())
+    which, rater = record["questionnaire"], str(record["rater"])
+    given = np.array(
+      [[-1 if k is None else k for k in row] for row in record["answers"]]
+    )
+  except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+    raise ValueError(f"{path} holds no answers to a questionnaire") from error
+  if which != key["questionnaire"]:
+    raise ValueError(
+      f"{path} answers questionnaire {which}, not {key['questionnaire']}"
+    )
+  highest = np.array([len(names) for _, names in key["properties"]])
+  if (
+    given.shape != shape
+    or not np.issubdtype(given.dtype, np.integer)
+    or (given < -1).any()
+    or (given >= highest).any()
+  ):
+    raise ValueError(
+      f"{path} must hold {shape[0]} rows of {shape[1]} answers, each the "
+      "number of a choice or null"
+    )
+  return rater, given

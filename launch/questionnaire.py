@@ -1,0 +1,75 @@
+"""Asks people what generated pictures show, as the paper's Table 1 does.
+
+  python -m launch.questionnaire --workdir=runs/shapes
+  python -m launch.questionnaire --workdir=runs/shapes --answers=a.json,b.json
+
+The first writes questionnaire.html, one page to give to raters, and its key.
+Each rater saves a file of answers; the second scores such files.
+"""
+
+import json
+import pathlib
+import sys
+
+from absl import app, flags
+
+from fmvae.evaluation import questionnaire
+from fmvae.files import write_json, write_text
+from launch import common
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
+_PICTURES = flags.DEFINE_integer(
+  "pictures", 54, "Generated pictures to ask about.", lower_bound=1
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the pictures.", lower_bound=0)
+_ANSWERS = flags.DEFINE_list("answers", None, "Files to score, one a rater.")
+
+
+def _export(argv: list[str], workdir: pathlib.Path) -> None:
+  experiment, state = common.restore_mixture(argv, workdir)
+  made = questionnaire.make_questionnaire(
+    experiment, state, _PICTURES.value, _SEED.value
+  )
+  write_text(workdir / "questionnaire.html", made.page)
+  write_json(workdir / "questionnaire_key.json", made.key)
+  print(
+    f"written to {workdir}: questionnaire.html, which goes to raters, and "
+    "questionnaire_key.json, which does not"
+  )
+
+
+def _score(workdir: pathlib.Path, answers: list[str]) -> None:
+  path = workdir / "questionnaire_key.json"
+  if not path.is_file():
+    raise ValueError(f"{path} is not there: export a questionnaire first")
+  key = json.loads(path.read_text())
+  scores = questionnaire.score(key, [pathlib.Path(f) for f in answers])
+  for part in scores.agreements:
+    print(part)
+  for rater, accuracies in scores.raters.items():
+    print(f"  {rater}:", ", ".join(f"{100 * a:.0f} %" for a in accuracies))
+  write_json(
+    workdir / "questionnaire_scores.json",
+    {
+      "raters": scores.raters,
+      "all": {part.feature: part.record() for part in scores.agreements},
+    },
+  )
+  print(f"written to {workdir}: questionnaire_scores.json")
+
+
+def main(argv: list[str]) -> None:
+  """Exports a questionnaire, or scores answers to it."""
+  workdir = pathlib.Path(_WORKDIR.value)
+  try:
+    if _ANSWERS.value:
+      common.check_arguments(argv)
+      _score(workdir, _ANSWERS.value)
+    else:
+      _export(argv, workdir)
+  except (OSError, ValueError) as error:
+    sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+  app.run(main)
