@@ -68,7 +68,7 @@ def trajectory(num_devices):
   """States after two steps of each phase, from SGD, on any device count."""
   devices = jax.devices()[:num_devices]
   assert len(devices) == num_devices
-  steps = make_steps("d")
+  steps = make_steps("d", supervision=SUPERVISED)
   state = jax.tree.map(
     lambda x: jnp.broadcast_to(x, (num_devices, *x.shape)), make_state()
   )
@@ -97,7 +97,7 @@ def assert_close(x, y, rtol=2e-5):
 def test_one_two_and_four_devices_take_the_full_batch_trajectory():
   # SGD: Adam would hide a gradient that is wrong by a factor.
   state, infos = make_state(), []
-  for phase in make_steps():
+  for phase in make_steps(supervision=SUPERVISED):
     step = jax.jit(phase)
     for seed in range(2):
       state, info = step(state, batch(seed))
@@ -107,7 +107,7 @@ def test_one_two_and_four_devices_take_the_full_batch_trajectory():
     assert_close(trajectory(num_devices), alone)
 
 
-def test_joint_step_is_eq_4_with_gamma_held_fixed_then_eq_13():
+def test_without_delta_a_joint_step_is_eq_4_then_clamped_eq_13():
   state, data = make_state(), batch()
   new, info = jax.jit(make_steps().joint)(state, data)
   # The same from the definitions, with gamma a constant of its own.
@@ -140,6 +140,92 @@ def test_joint_step_is_eq_4_with_gamma_held_fixed_then_eq_13():
     labels=data.labels,
   )
   assert_close(new.prior, moved, rtol=1e-4)
+
+
+def test_with_delta_named_factors_climb_eq_8_and_the_others_take_eq_13():
+  state, data, rate = make_state(), batch(), 0.05
+  steps = make_steps(supervision=SUPERVISED)
+  # Step 2 of the schedule of KL[z], weight 1.4.
+  state = state.replace(step=state.step + 2)
+  new, info = jax.jit(steps.joint)(state, data)
+  step_key = jax.random.fold_in(state.key, 2)
+  keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))(jnp.arange(BATCH))
+  pairs = jax.vmap(jax.random.split)(keys)
+  x = jax.vmap(binarisation.dynamic)(pairs[:, 0], data.images)
+  noise = jax.vmap(lambda k: jax.random.normal(k, (5,)))(pairs[:, 1])
+  gamma = prior.responsibilities(
+    state.prior, *MODEL.vae.encode(state.params, x), data.labels
+  )
+
+  def objective(params, factor):  # F of eq. 8 over N
+    mixture = prior.from_mean_params((state.prior.factors[0], factor))
+    loc, log_var = MODEL.vae.encode(params, x)
+    z = loc + jnp.exp(log_var / 2) * noise
+    reconstruction = MODEL.likelihood.log_prob(MODEL.vae.decode(params, z), x)
+    cost = 1.4 * prior.kl_z(mixture, loc, log_var, gamma)
+    cost += prior.kl_r(mixture, gamma)
+    cost -= 3.0 * prior.label_log_prob(mixture, loc, log_var, data.labels)
+    return jnp.mean(reconstruction - cost.sum(-1)) - (
+      prior.kl_global(mixture)[1] / N
+    )
+
+  old = state.prior.factors[1]
+  grads, by_factor = jax.jit(jax.grad(objective, (0, 1)))(state.params, old)
+  wanted = jax.tree.map(lambda p, g: p + rate * g, state.params, grads)
+  assert_close(new.params, wanted)
+  found = new.prior.factors[1]
+  np.testing.assert_allclose(found.m, old.m + rate * by_factor.m, rtol=1e-4)
+  for name in "sabc":
+    value, slope = getattr(old, name), getattr(by_factor, name)
+    np.testing.assert_allclose(
+      getattr(found, name), value * np.exp(rate * value * slope), rtol=1e-4
+    )
+    assert (getattr(found, name) != value).any()
+  moved = prior.svi_update(
+    state.prior,
+    *MODEL.vae.encode(wanted, x),
+    num_data=N,
+    step_size=0.3,
+    labels=data.labels,
+  )
+  assert_close(new.prior.factors[0], moved.factors[0], rtol=1e-4)
+  label = prior.label_log_prob(
+    state.prior, *MODEL.vae.encode(state.params, x), data.labels
+  )
+  np.testing.assert_allclose(
+    info["label_log_prob"], label.sum(-1).mean(), rtol=1e-5
+  )
+  assert info["delta"] == 3
+
+
+def test_delta_falling_to_zero_returns_the_factors_to_closed_form():
+  falling = state_lib.Supervision((1,), lambda step: 3.0 * (step < 1), SGD)
+  step = jax.jit(make_steps(supervision=falling).joint)
+  first, _ = step(make_state(supervision=falling), batch())
+  second, info = step(first, batch(1))
+  clamped = jax.jit(make_steps(supervision=CLAMPED).joint)
+  wanted, _ = clamped(first, batch(1))
+  assert info["delta"] == 0
+  assert_close(second.prior, wanted.prior)
+  # The optimiser of the named factors has rested.
+  jax.tree.map(
+    np.testing.assert_array_equal, second.named_opt_state, first.named_opt_state
+  )
+
+
+def test_a_named_factor_without_labels_in_the_batch_does_not_see_delta():
+  data = batch()
+  data = data.replace(labels=np.full_like(data.labels, -1))
+  state = make_state()
+  results = []
+  for delta in (1e-30, 3.0):
+    supervision = state_lib.Supervision((1,), lambda _, d=delta: d, SGD)
+    results.append(
+      jax.jit(make_steps(supervision=supervision).joint)(state, data)[0]
+    )
+  assert_close(results[0].prior, results[1].prior, rtol=0)
+  assert_close(results[0].params, results[1].params, rtol=0)
+  assert (results[0].prior.factors[1].m != state.prior.factors[1].m).any()
 
 
 def test_each_phase_moves_its_own_parameters_alone():
