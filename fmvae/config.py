@@ -53,7 +53,7 @@ def default() -> ConfigDict:
       "delta": ((0.0, 1000.0),),
       "kl_z_weight": ((0.0, 1.0),),
       # of the factors in `labels` while Delta > 0, by Adam in log space
-      "named_learning_rate": 1e-3,
+      "named_learning_rate": 1e-2,
       "start_encodings": 10_000,  # training points that start the mixture
       "log_every": 100,
       "evaluate_every": 0,  # steps between test evaluations; 0: phase ends
