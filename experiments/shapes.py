@@ -23,6 +23,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.factors = ((8, 3), (8, 4), (8, 2), (8, 16), (8, 16))
   config.learning_rate = 1e-3
   config.steps = {"pretrain": 0, "prior": 1000, "joint": 10_000}
-  config.kl_z_weight = ((0.0, 20.0), (0.5, 20.0), (0.6, 1.0))
+  config.delta = ((0.0, 10_000.0),)
+  config.kl_z_weight = ((0.0, 20.0), (0.3, 20.0), (0.5, 1.0))
   config_lib.apply_argument(config, arg)
   return config

@@ -67,7 +67,7 @@ def apply_argument(config: ConfigDict, arg: str | None) -> None:
   """What may follow the colon of a config file: 'smoke', or K.
 
   'smoke' makes an experiment a matter of seconds, to see that it runs; a
-  number is the K of every factor.
+  number is the K of every factor that no label names.
 
   Raises:
     ValueError: anything else.
@@ -84,7 +84,11 @@ def apply_argument(config: ConfigDict, arg: str | None) -> None:
       raise ValueError(
         f"the config's argument must be K or 'smoke', got {arg!r}"
       )
-    config.factors = tuple((d, int(arg)) for d, _ in config.factors)
+    named = {entry[0] for entry in config.dataset.labels}
+    config.factors = tuple(
+      (d, k if i in named else int(arg))
+      for i, (d, k) in enumerate(config.factors)
+    )
 
 
 def pretraining(config: ConfigDict) -> ConfigDict:

@@ -284,7 +284,7 @@ def build(
     model=Model(vae, likelihoods.get(config.likelihood)),
     optimizer=optax.adam(_learning_rate(config)),
     train=_split(config, sets["train"], properties, training=True),
-    test=_split(config, sets["test"], (), training=False),
+    test=_split(config, sets["test"], properties, training=False),
     train_input=_input(config, training=True),
     test_input=_input(config, training=False),
   )
@@ -345,7 +345,8 @@ def _split(
     images = data.binarisation.static(images, dataset.binarisation_seed)
   labels = np.full((len(images), len(config.factors)), -1, np.int32)
   fractions = np.broadcast_to(dataset.labelled_fraction, len(properties))
-  for p, fraction in zip(properties, fractions, strict=True):
+  pairs = list(zip(properties, fractions, strict=True))
+  for p, fraction in pairs if training else ():
     labels[:, p.factor] = data.keep_labels(
       p.components(source.labels[p.feature]), float(fraction), config.seed
     )

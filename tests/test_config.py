@@ -39,6 +39,14 @@ BAD = [
   ("dataset.labels", ((1, "label"),), "names factor 1, which does not exist"),
   ("dataset.labels", ("label",), "config.dataset.labels"),
   ("dataset.labelled_fraction", 1.5, "config.dataset.labelled_fraction"),
+  ("dataset.labelled_fraction", (0.5, 0.5), "or one for each of 0 labels"),
+  ("dataset.labels", ((0, "a"), (0, "b")), "each factor once"),
+  ("delta", 1000.0, "config.delta must hold points"),
+  ("delta", (), "config.delta"),
+  ("delta", ((0.5, 1.0), (0.4, 0.0)), "config.delta"),
+  ("delta", ((0.0, -1.0),), "config.delta"),
+  ("kl_z_weight", ((0.0, 20.0), (1.5, 1.0)), "config.kl_z_weight"),
+  ("named_learning_rate", -1.0, "config.named_learning_rate"),
   ("likelihood", "gaussian", "config.likelihood"),
 ]
 
@@ -69,7 +77,11 @@ def test_bad_data_fields_are_named(prepared):
     experiment.build(config, data_dir=prepared)
   config = digits.get_config("5")
   config.dataset.labels = ((0, "label"),)
-  with pytest.raises(ValueError, match="from 0 to 9, factor 0"):
+  with pytest.raises(ValueError, match="label has 10 values, factor 0 has 5"):
+    experiment.build(config, data_dir=prepared)
+  config = digits.get_config("smoke")
+  config.dataset.labels = ((0, "label", (3, 11)),)
+  with pytest.raises(ValueError, match=r"values of label must.*\(3, 11\)"):
     experiment.build(config, data_dir=prepared)
   config = digits.get_config("1600")
   config.start_encodings = 2000
@@ -88,7 +100,9 @@ def test_every_config_is_valid(name, arg):
   config = module.get_config(arg)
   config_lib.validate(config)
   if arg == "7":
-    assert {k for _, k in config.factors} == {7}
+    named = [entry[0] for entry in config.dataset.labels]
+    ks = [k for i, (_, k) in enumerate(config.factors) if i not in named]
+    assert set(ks) == {7}
 
 
 def test_every_config_states_its_command():

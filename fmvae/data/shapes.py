@@ -18,12 +18,12 @@ _COLOURS = {
   "blue": (60, 100, 220),
   "yellow": (225, 200, 60),
 }
-_RADII = {"small": 4.2, "large": 6.6}  # of the disc with the shape's area
+_RADII = {"small": 5.0, "large": 7.2}  # of the disc with the shape's area
 _CENTRES = {
-  "top left": (10.0, 10.0),
-  "top right": (22.0, 10.0),
-  "bottom left": (10.0, 22.0),
-  "bottom right": (22.0, 22.0),
+  "top left": (11.5, 11.5),
+  "top right": (20.5, 11.5),
+  "bottom left": (11.5, 20.5),
+  "bottom right": (20.5, 20.5),
 }
 _GREYS = {"dark": 30, "grey": 110, "light": 190}
 _PROPERTIES = {

@@ -1,0 +1,73 @@
+"""The judge on pictures whose properties are known."""
+
+import jax
+import numpy as np
+import pytest
+
+from fmvae import evaluation
+from fmvae.experiment import Experiment
+from tests import named
+
+
+@pytest.fixture(scope="module")
+def exp():
+  with pytest.MonkeyPatch.context() as patch:
+    yield named.build(patch)
+
+
+@pytest.fixture(scope="module")
+def judge(exp):
+  return evaluation.train_judge(exp, 300)
+
+
+def test_it_learns_from_all_labels_and_is_tested_on_real_images(exp, judge):
+  assert (exp.train.labels >= 0).sum() == 3 * 60  # the model sees a tenth
+  assert [part.feature for part in judge.tested] == ["shape", "colour", "size"]
+  assert [part.counts.sum() for part in judge.tested] == [60] * 3
+  colour, size = judge.tested[1:]
+  assert colour.accuracy >= 0.95
+  assert size.accuracy >= 0.9
+
+
+def test_it_judges_what_pictures_show_not_what_was_intended(
+  exp, judge, monkeypatch
+):
+  # A 'model' that draws real pictures of the colour asked for, and of any size.
+  def draw(self, state, key, components):
+    rng = np.random.default_rng(0)
+    test = self.test
+    rows = [
+      rng.choice(np.flatnonzero(test.features["colour"] == k))
+      for k in components[:, 1]
+    ]
+    return test.images[rows].astype(np.float32) / 127.5 - 1
+
+  monkeypatch.setattr(Experiment, "draw", draw)
+  parts = evaluation.judge_generated(exp, named.started(exp), judge, 400)
+  shape, colour, size = parts
+  assert colour.accuracy >= 0.95
+  assert abs(shape.accuracy - 1 / 3) < 0.1
+  assert abs(size.accuracy - 1 / 2) < 0.1
+
+
+def test_named_components_are_drawn_uniformly_and_the_others_freely(exp):
+  images, intended = evaluation.generate(
+    exp, named.started(exp), jax.random.key(0), 600
+  )
+  assert images.shape == (600, 32, 32, 3)
+  assert images.min() >= -1
+  assert images.max() <= 1
+  for i, num in enumerate((3, 4, 2)):
+    share = np.bincount(intended[:, i], minlength=num) / 600
+    np.testing.assert_allclose(share, 1 / num, atol=0.07)
+  # The intended component is the one decoded: z lies at it.
+  again, _ = evaluation.generate(
+    exp, named.started(exp), jax.random.key(0), 600
+  )
+  np.testing.assert_array_equal(images, again)
+
+
+def test_without_named_factors_there_is_nothing_to_judge(monkeypatch):
+  exp = named.build(monkeypatch, dataset={"labels": ()})
+  with pytest.raises(ValueError, match=r"config\.dataset\.labels is empty"):
+    evaluation.train_judge(exp, 1)

@@ -1,0 +1,105 @@
+"""The questionnaire: a page for raters, a key, and scores of answers."""
+
+import base64
+import html.parser
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from fmvae.evaluation import questionnaire
+from tests import named
+
+
+@pytest.fixture(scope="module")
+def made():
+  with pytest.MonkeyPatch.context() as patch:
+    exp = named.build(patch)
+    yield questionnaire.make_questionnaire(exp, named.started(exp), 7, 0)
+
+
+class Page(html.parser.HTMLParser):
+  def __init__(self, text):
+    super().__init__()
+    self.pictures, self.choices, self.links = [], {}, []
+    self.feed(text)
+
+  def handle_starttag(self, tag, attrs):
+    attrs = dict(attrs)
+    if tag == "img":
+      self.pictures.append(attrs["src"])
+    if attrs.get("type") == "radio":
+      self.choices.setdefault(attrs["name"], []).append(int(attrs["value"]))
+    self.links += [attrs[a] for a in ("href", "src") if a in attrs]
+
+
+def test_the_page_is_complete_in_itself(made):
+  page = Page(made.page)
+  assert len(page.pictures) == 7
+  assert list(page.choices) == [f"q{n}-{p}" for n in range(7) for p in range(3)]
+  assert page.choices["q0-0"] == [0, 1, 2]
+  assert page.choices["q6-1"] == [0, 1, 2, 3]
+  for link in page.links:
+    kind, content = link.split(",")
+    assert kind == "data:image/png;base64"
+    raw = np.frombuffer(base64.b64decode(content), np.uint8)
+    assert cv2.imdecode(raw, cv2.IMREAD_COLOR).shape == (32, 32, 3)
+  assert made.key["questionnaire"] in made.page
+  assert "shape = [7, 3]" in made.page
+  assert "yellow" in made.page
+
+
+def test_the_key_is_not_on_the_page(made):
+  assert np.shape(made.key["intended"]) == (7, 3)
+  assert json.dumps(made.key["intended"]) not in made.page
+
+
+def write(tmp_path, made, rater, answers, **changes):
+  path = tmp_path / f"{rater}.json"
+  record = {"questionnaire": made.key["questionnaire"], "rater": rater}
+  path.write_text(json.dumps(record | {"answers": answers} | changes))
+  return path
+
+
+def test_scores_over_raters(tmp_path, made):
+  right = made.key["intended"]
+  careless = [[None, (row[1] + 1) % 4, row[2]] for row in right]
+  files = [
+    write(tmp_path, made, "ann", right),
+    write(tmp_path, made, "bob", [*right[:1], *careless[1:]]),
+  ]
+  scores = questionnaire.score(made.key, files)
+  shape, colour, size = scores.agreements
+  assert (shape.accuracy, shape.counts.sum()) == (1, 8)
+  assert (colour.accuracy, colour.counts.sum()) == (8 / 14, 14)
+  assert size.accuracy == 1
+  assert scores.raters == {"ann": (1, 1, 1), "bob": (1, 1 / 7, 1)}
+
+
+def test_answers_that_do_not_fit_are_named(tmp_path, made):
+  right = made.key["intended"]
+  cut = tmp_path / "cut.json"
+  cut.write_text('{"questionnaire": "')
+  bad = {
+    r"other\.json answers questionnaire x, not": write(
+      tmp_path, made, "other", right, questionnaire="x"
+    ),
+    r"short\.json must hold 7 rows of 3": write(
+      tmp_path, made, "short", right[1:]
+    ),
+    r"high\.json must hold 7 rows": write(
+      tmp_path, made, "high", [[0, 4, 0], *right[1:]]
+    ),
+    r"text\.json must hold 7 rows": write(
+      tmp_path, made, "text", [["a", 0, 0], *right[1:]]
+    ),
+    r"cut\.json holds no answers": cut,
+    r"list\.json holds no answers": write(tmp_path, made, "list", 3),
+  }
+  for message, path in bad.items():
+    with pytest.raises(ValueError, match=message):
+      questionnaire.score(made.key, [path])
+  ann = write(tmp_path, made, "ann", right)
+  with pytest.raises(ValueError, match="'ann' has answered twice"):
+    questionnaire.score(made.key, [ann, ann])
