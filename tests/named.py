@@ -27,6 +27,7 @@ def few_shapes(name, split, **_):
       for n in range(num)
     ]
   )
+  images = np.rint(np.clip(images, 0, 255)).astype(np.uint8)
   return data.ImageSet(images, labels, name, split, PROPERTIES)
 
 

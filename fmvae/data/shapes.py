@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from fmvae.data.images import encode_png, resize_area
-from fmvae.data.random import uniform_bits
 
 _SIZES = {"train": 20_000, "test": 2_000}
 _SEEDS = {"train": 0, "test": 1}
@@ -25,6 +24,7 @@ _CENTRES = {
   "bottom left": (11.5, 20.5),
   "bottom right": (20.5, 20.5),
 }
+_NOISE = 10.0  # grey levels
 _GREYS = {"dark": 30, "grey": 110, "light": 190}
 _PROPERTIES = {
   "shape": tuple(_CORNERS),
@@ -44,6 +44,8 @@ class Shapes(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
   value the picture still varies: the shape is turned by up to 20 degrees,
   moved by up to 1.5 pixels, up to 8 % larger or smaller, its colour and the
   background off by up to 15 levels. The three shapes have the same area.
+  Every pixel has Gaussian noise of 10 grey levels, as a camera's would: without
+  it a Gaussian p(x|z) spends all its precision on the flat background.
 
   Pictures are a function of the split alone and the same on every machine.
   """
@@ -72,18 +74,26 @@ class Shapes(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
 
   def _generate_examples(self, split):
     num, columns = _SIZES[split], len(_PROPERTIES) + _JITTERS
-    raw = uniform_bits(_SEEDS[split], "shapes").random_raw(num * columns)
-    uniform = (raw >> np.uint64(11)).reshape(num, columns) * 2.0**-53
-    for index, row in enumerate(uniform):
+    seed = _SEEDS[split]
+    rows = _uniform(seed, "shapes", 0, (num, columns))
+    for index, row in enumerate(rows):
       drawn = {
         name: values[int(u * len(values))]
         for (name, values), u in zip(_PROPERTIES.items(), row, strict=False)
       }
       jitter = 2 * row[len(_PROPERTIES) :] - 1
-      yield (
-        index,
-        {"image": encode_png(render(jitter=jitter, **drawn)), **drawn},
-      )
+      picture = render(jitter=jitter, **drawn)
+      noise = ndtri(_uniform(seed, "noise of shapes", index, picture.shape))
+      noisy = np.rint(np.clip(picture + _NOISE * noise, 0, 255))
+      yield index, {"image": encode_png(noisy.astype(np.uint8)), **drawn}
+
+
+def _uniform(
+  seed: int, purpose: str, index: int, shape: tuple[int, ...]
+) -> np.ndarray:
+  """Uniform numbers in (0, 1), float64."""
+  raw = uniform_bits(seed, purpose, index).random_raw(int(np.prod(shape)))
+  return ((raw >> np.uint64(11)).reshape(shape) + 0.5) * 2.0**-53
 
 
 def render(
@@ -94,7 +104,7 @@ def render(
   background: str,
   jitter: np.ndarray,
 ) -> np.ndarray:
-  """Draws one picture, uint8 `[32, 32, 3]`.
+  """Draws one picture without noise, float `[32, 32, 3]` of grey levels.
 
   Args:
     shape: as in `Shapes`; so are the others.
@@ -119,5 +129,4 @@ def render(
   cover = resize_area(mask, _PIXELS) / 255
   paint = np.asarray(_COLOURS[colour]) + 15 * jitter[4:7]
   grey = _GREYS[background] + 15 * jitter[7]
-  picture = grey * (1 - cover) + paint * cover
-  return np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
+  return grey * (1 - cover) + paint * cover
