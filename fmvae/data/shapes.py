@@ -2,8 +2,10 @@
 
 import numpy as np
 import tensorflow_datasets as tfds
+from scipy.special import ndtri
 
 from fmvae.data.images import encode_png, resize_area
+from fmvae.data.random import uniform_bits
 
 _SIZES = {"train": 20_000, "test": 2_000}
 _SEEDS = {"train": 0, "test": 1}
