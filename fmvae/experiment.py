@@ -107,6 +107,20 @@ class Experiment:
     last = max(ends.values())
     return next(p for p, end in ends.items() if min(step + 1, last) <= end)
 
+  def describe_data(self) -> str:
+    """How many images there are, and how many of them have labels."""
+    lines = [
+      f"{self.config.dataset.name}: {len(self.train):,} training and "
+      f"{len(self.test):,} test images"
+    ]
+    for p in self.properties:
+      labels = self.train.labels[:, p.factor]
+      lines.append(
+        f"  factor {p.factor} is {p.feature} ({', '.join(p.names)}), labelled "
+        f"on {np.sum(labels >= 0):,} training images"
+      )
+    return "\n".join(lines)
+
   def has_mixture(self, state: TrainState) -> bool:
     """Whether the mixture has been started; before, the prior is N(0, I)."""
     return int(state.step) > self.phase_ends["pretrain"]

@@ -51,6 +51,7 @@ def main(argv: list[str]) -> None:
     loop.prepare(experiment, workdir)
   except ValueError as error:
     sys.exit(f"error: {error}")
+  print(experiment.describe_data())
   try:
     loop.train(experiment, workdir, initial=initial)
   except (InUseError, FloatingPointError) as error:

@@ -69,6 +69,17 @@ def test_a_figure_of_a_run(finished):
   assert is_png(workdir / "figure4.png")
 
 
+def test_figures_of_named_factors_need_them(finished):
+  _, flags = finished
+  for end in how_they_end(
+    *((*flags, f"--figure={name}") for name in (1, 6, 9, 10))
+  ):
+    assert end == (
+      "error: this figure iterates over named factors, of which the run has "
+      "none: its config.dataset.labels is empty"
+    )
+
+
 def test_a_figure_of_a_table(table):
   done = run("figures", f"--table={table}", "--figure=3")
   assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 """Every experiment takes its twelve smoke steps, on random images."""
 
 import importlib
+import json
 
 import jax
 import numpy as np
@@ -15,6 +16,11 @@ SHAPES = {
   "mnist": (28, 28, 1),
   "omniglot": (28, 28, 1),
   "celeb_a": (64, 64, 3),
+  "shapes": (32, 32, 3),
+}
+NUM_VALUES = {
+  "celeb_a": {"Male": 2, "Eyeglasses": 2, "Smiling": 2, "Young": 2},
+  "shapes": {"shape": 3, "colour": 4, "size": 2, "position": 4},
 }
 
 
@@ -22,7 +28,11 @@ def random_images(name, split, **_):
   rng = np.random.default_rng(0)
   size = 300 if split == "train" else 9
   images = rng.integers(0, 256, (size, *SHAPES[name]), dtype=np.uint8)
-  return data.ImageSet(images, {}, name, split)
+  labels = {
+    feature: rng.integers(0, num, size).astype(np.int32)
+    for feature, num in NUM_VALUES.get(name, {}).items()
+  }
+  return data.ImageSet(images, labels, name, split)
 
 
 def run(config, workdir, **folders):
@@ -33,6 +43,13 @@ def run(config, workdir, **folders):
   assert np.isfinite(result.bound)
   assert result.components == tuple(k for _, k in config.factors)
   assert (workdir / "samples.png").exists()
+  named = [entry[1] for entry in config.dataset.labels]
+  assert [part.feature for part in result.named] == named
+  assert set(result.unnamed) == (
+    set(exp.test.features) - set(named) if named else set()
+  )
+  written = json.loads((workdir / "results.json").read_text())
+  assert list(written["named"]) == named
 
 
 @pytest.mark.parametrize("name", CONFIGS)
