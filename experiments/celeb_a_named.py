@@ -39,7 +39,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.network.width = 16
     config.latent_dim = 80
     config.factors = ((16, 2), (16, 2), (16, 2), (16, 32), (16, 32))
+    config.batch_size = 32
     config.learning_rate = 1e-3
+    config.kl_z_weight = ((0.0, 20.0), (0.3, 20.0), (0.6, 1.0))
+    config.checkpoint_every = 2000
     config.steps = {"pretrain": 0, "prior": 1000, "joint": 15_000}
     arg = None
   config_lib.apply_argument(config, arg)

@@ -12,7 +12,17 @@ _SEEDS = {"train": 0, "test": 1}
 _PIXELS = 32
 _FINE = 8  # sub-pixels to a side, which give soft edges
 
-_CORNERS = {"disc": 48, "square": 4, "triangle": 3}
+def _polygon(corners: int) -> np.ndarray:
+  """Corners of a regular polygon, a tip upwards, `[corners, 2]`."""
+  angles = 2 * np.pi * np.arange(corners) / corners - np.pi / 2
+  return np.stack([np.cos(angles), np.sin(angles)], -1)
+
+
+_OUTLINES = {
+  "disc": _polygon(48),
+  "bar": np.array([[-3, -1], [3, -1], [3, 1], [-3, 1]]),
+  "triangle": _polygon(3),
+}
 _COLOURS = {
   "red": (220, 60, 50),
   "green": (70, 180, 80),
@@ -26,10 +36,10 @@ _CENTRES = {
   "bottom left": (11.5, 20.5),
   "bottom right": (20.5, 20.5),
 }
-_NOISE = 10.0  # grey levels
+_NOISE = 6.0  # grey levels
 _GREYS = {"dark": 30, "grey": 110, "light": 190}
 _PROPERTIES = {
-  "shape": tuple(_CORNERS),
+  "shape": tuple(_OUTLINES),
   "colour": tuple(_COLOURS),
   "size": tuple(_RADII),
   "position": tuple(_CENTRES),
@@ -46,7 +56,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
   value the picture still varies: the shape is turned by up to 20 degrees,
   moved by up to 1.5 pixels, up to 8 % larger or smaller, its colour and the
   background off by up to 15 levels. The three shapes have the same area.
-  Every pixel has Gaussian noise of 10 grey levels, as a camera's would: without
+  Every pixel has Gaussian noise of 6 grey levels, as a camera's would: without
   it a Gaussian p(x|z) spends all its precision on the flat background.
 
   Pictures are a function of the split alone and the same on every machine.
@@ -118,14 +128,14 @@ def render(
   """
   import cv2
 
-  corners = _CORNERS[shape]
-  turn = 2 * np.pi / corners
-  area = np.pi * (_RADII[size] * (1 + 0.08 * jitter[3])) ** 2
-  radius = np.sqrt(2 * area / (corners * np.sin(turn)))
-  angles = turn * np.arange(corners) + np.deg2rad(20 * jitter[0])
-  angles += turn / 2 if shape == "square" else -np.pi / 2  # flat, or tip up
+  outline = _OUTLINES[shape]
+  x, y = outline.T
+  area = 0.5 * np.abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
+  angle = np.deg2rad(20 * jitter[0])
+  turn = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+  radius = _RADII[size] * (1 + 0.08 * jitter[3])
   centre = np.asarray(_CENTRES[position]) + 1.5 * jitter[1:3]
-  outline = centre + radius * np.stack([np.cos(angles), np.sin(angles)], -1)
+  outline = centre + radius * np.sqrt(np.pi / area) * (outline @ turn)
   mask = np.zeros((_FINE * _PIXELS, _FINE * _PIXELS, 1), np.uint8)
   cv2.fillPoly(mask, [np.rint(_FINE * outline).astype(np.int32)], 255)
   cover = resize_area(mask, _PIXELS) / 255

@@ -109,7 +109,7 @@ def test_named_components_that_are_pruned_say_so(exp, state):
   figure = figures.named_blocks(exp, pruned, KEY)
   marked = [x for x in labels(figure.axes[0]) if x[1] == "tab:red"]
   assert [text for text, _ in marked] == [
-    f"{shape}, blue (pruned)" for shape in ("disc", "square", "triangle")
+    f"{shape}, blue (pruned)" for shape in ("disc", "bar", "triangle")
   ]
   for axis in figure.axes:
     assert np.isfinite(axis.images[0].get_array()).all()
