@@ -12,6 +12,7 @@ _SEEDS = {"train": 0, "test": 1}
 _PIXELS = 32
 _FINE = 8  # sub-pixels to a side, which give soft edges
 
+
 def _polygon(corners: int) -> np.ndarray:
   """Corners of a regular polygon, a tip upwards, `[corners, 2]`."""
   angles = 2 * np.pi * np.arange(corners) / corners - np.pi / 2

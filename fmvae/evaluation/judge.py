@@ -95,65 +95,59 @@ def train_judge(experiment: Experiment, num_steps: int) -> Judge:
       "a judge needs properties that name factors: this run's "
       "config.dataset.labels is empty"
     )
-  truth = _components(properties, experiment.train.features)
   classifier = Classifier(tuple(len(p.names) for p in properties))
-  weights = []
-  for column, num in zip(truth.T, classifier.num_values, strict=True):
-    counts = np.bincount(column[column >= 0], minlength=num)
-    weights.append(counts.sum() / (num * np.maximum(counts, 1)))
-  optimizer = optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, num_steps))
-
-  @jax.jit
-  def step(params, opt_state, key, images, labels):
-    keys = jax.random.split(key, len(images))
-    x = jax.vmap(experiment.train_input)(keys, images)
-    x = jax.vmap(_blur)(keys, x)
-
-    def loss(params):
-      total = jnp.zeros(())
-      logits = classifier.apply({"params": params}, x)
-      for i, (one, weight) in enumerate(zip(logits, weights, strict=True)):
-        known = labels[:, i] >= 0
-        label = jnp.maximum(labels[:, i], 0)
-        cost = optax.softmax_cross_entropy_with_integer_labels(one, label)
-        cost *= jnp.asarray(weight, jnp.float32)[label]
-        total += jnp.mean(jnp.where(known, cost, 0))
-      return total
-
-    updates, opt_state = optimizer.update(jax.grad(loss)(params), opt_state)
-    return optax.apply_updates(params, updates), opt_state
-
-  init_key, step_key = jax.random.split(jax.random.key(_SEED))
-  shape = experiment.train.images.shape[1:]
-  params = jax.jit(classifier.init)(init_key, jnp.zeros((1, *shape)))["params"]
-  opt_state = optimizer.init(params)
-  size = min(_BATCH_SIZE, len(truth))
-  for i in tqdm(range(num_steps), desc="training the judge", disable=None):
-    rows = data.batch_indices(_SEED, i, num_data=len(truth), batch_size=size)
-    params, opt_state = step(
-      params,
-      opt_state,
-      jax.random.fold_in(step_key, i),
-      experiment.train.images[rows],
-      truth[rows],
-    )
-
+  params = _fit(experiment, classifier, num_steps)
   test = experiment.test
-  keys = jax.random.split(step_key, len(test))
+  keys = jax.random.split(jax.random.key(_SEED), len(test))
+  to_input = jax.jit(jax.vmap(experiment.test_input))
   judged = [
-    _classify(
-      classifier,
-      params,
-      jax.vmap(experiment.test_input)(
-        keys[rows], jnp.asarray(test.images[rows])
-      ),
-    )
+    _classify(classifier, params, to_input(keys[rows], test.images[rows]))
     for rows in _slices(len(test))
   ]
   tested = _agreements(
     properties, _components(properties, test.features), np.concatenate(judged)
   )
   return Judge(classifier, params, tested)
+
+
+def _fit(experiment: Experiment, classifier: Classifier, num_steps: int) -> Any:
+  """The classifier's parameters after training on the real images."""
+  images = experiment.train.images
+  truth = _components(experiment.properties, experiment.train.features)
+  weights = []  # of each value
+  for column, num in zip(truth.T, classifier.num_values, strict=True):
+    counts = np.bincount(column[column >= 0], minlength=num)
+    weight = counts.sum() / (num * np.maximum(counts, 1))
+    weights.append(jnp.asarray(weight, jnp.float32))
+  optimizer = optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, num_steps))
+
+  def cost(params, x, labels):
+    logits: Any = classifier.apply({"params": params}, x)
+    costs = []
+    for one, weight, label in zip(logits, weights, labels.T, strict=True):
+      known, label = label >= 0, jnp.maximum(label, 0)
+      each = optax.softmax_cross_entropy_with_integer_labels(one, label)
+      costs.append(jnp.mean(jnp.where(known, weight[label] * each, 0)))
+    return sum(costs)
+
+  @jax.jit
+  def step(params, opt_state, key, images, labels):
+    input_keys, blur_keys = jax.random.split(key, (2, len(images)))
+    x = jax.vmap(experiment.train_input)(input_keys, images)
+    grads = jax.grad(cost)(params, jax.vmap(_blur)(blur_keys, x), labels)
+    updates, opt_state = optimizer.update(grads, opt_state)
+    return optax.apply_updates(params, updates), opt_state
+
+  init_key, step_key = jax.random.split(jax.random.key(_SEED))
+  x = jnp.zeros((1, *images.shape[1:]))
+  params = jax.jit(classifier.init)(init_key, x)["params"]
+  opt_state = optimizer.init(params)
+  size = min(_BATCH_SIZE, len(images))
+  for i in tqdm(range(num_steps), desc="training the judge", disable=None):
+    rows = data.batch_indices(_SEED, i, num_data=len(images), batch_size=size)
+    key = jax.random.fold_in(step_key, i)
+    params, opt_state = step(params, opt_state, key, images[rows], truth[rows])
+  return params
 
 
 def generate(
@@ -220,7 +214,7 @@ def _agreements(
 
 def _blur(key: Array, x: Array) -> Array:
   """Blurs an image `[H, W, C]` by a random width, every second one not."""
-  width_key, whether_key = jax.random.split(jax.random.fold_in(key, 1))
+  width_key, whether_key = jax.random.split(key)
   for axis in (0, 1):
     side = x.shape[axis]
     std = _MAX_BLUR * side * jax.random.uniform(width_key, minval=0.1)
