@@ -30,20 +30,15 @@ _COLOURS = {
   "blue": (60, 100, 220),
   "yellow": (225, 200, 60),
 }
-_RADII = {"small": 5.0, "large": 7.2}  # of the disc with the shape's area
-_CENTRES = {
-  "top left": (11.5, 11.5),
-  "top right": (20.5, 11.5),
-  "bottom left": (11.5, 20.5),
-  "bottom right": (20.5, 20.5),
-}
+_RADII = {"small": 5.2, "large": 8.0}  # of the disc with the shape's area
+_FRAMES = {"no frame": None, "black frame": 15, "white frame": 240}
 _NOISE = 6.0  # grey levels
 _GREYS = {"dark": 30, "grey": 110, "light": 190}
 _PROPERTIES = {
   "shape": tuple(_OUTLINES),
   "colour": tuple(_COLOURS),
   "size": tuple(_RADII),
-  "position": tuple(_CENTRES),
+  "frame": tuple(_FRAMES),
   "background": tuple(_GREYS),
 }
 _JITTERS = 8  # uniform numbers of a picture beside those of its properties
@@ -53,7 +48,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
   """22,000 pictures of 32x32 pixels, each of one shape on a grey background.
 
   Five properties are drawn uniformly and independently of each other: `shape`
-  (3), `colour` (4), `size` (2), `position` (4) and `background` (3). Within a
+  (3), `colour` (4), `size` (2), `frame` (3) and `background` (3). Within a
   value the picture still varies: the shape is turned by up to 20 degrees,
   moved by up to 1.5 pixels, up to 8 % larger or smaller, its colour and the
   background off by up to 15 levels. The three shapes have the same area.
@@ -113,7 +108,7 @@ def render(
   shape: str,
   colour: str,
   size: str,
-  position: str,
+  frame: str,
   background: str,
   jitter: np.ndarray,
 ) -> np.ndarray:
@@ -123,7 +118,7 @@ def render(
     shape: as in `Shapes`; so are the others.
     colour: of the shape.
     size: of the shape.
-    position: of its centre.
+    frame: around the picture.
     background: grey level.
     jitter: `[8]` from -1 to 1: angle, x, y, size, red, green, blue, background.
   """
@@ -135,11 +130,17 @@ def render(
   angle = np.deg2rad(20 * jitter[0])
   turn = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
   radius = _RADII[size] * (1 + 0.08 * jitter[3])
-  centre = np.asarray(_CENTRES[position]) + 1.5 * jitter[1:3]
+  centre = _PIXELS / 2 + 1.5 * jitter[1:3]
   outline = centre + radius * np.sqrt(np.pi / area) * (outline @ turn)
   mask = np.zeros((_FINE * _PIXELS, _FINE * _PIXELS, 1), np.uint8)
   cv2.fillPoly(mask, [np.rint(_FINE * outline).astype(np.int32)], 255)
   cover = resize_area(mask, _PIXELS) / 255
   paint = np.asarray(_COLOURS[colour]) + 15 * jitter[4:7]
   grey = _GREYS[background] + 15 * jitter[7]
-  return grey * (1 - cover) + paint * cover
+  picture = grey * (1 - cover) + paint * cover
+  level = _FRAMES[frame]
+  if level is not None:
+    for edge in (slice(0, 2), slice(-2, None)):
+      picture[edge] = level
+      picture[:, edge] = level
+  return picture

@@ -23,7 +23,7 @@ def test_names_and_sizes(test_set):
     "shape",
     "colour",
     "size",
-    "position",
+    "frame",
     "background",
   }
 
@@ -42,31 +42,36 @@ def test_labels_are_what_the_pictures_show(test_set):
   images, labels, values = test_set.images, test_set.labels, test_set.values
   name = {p: [values[p][k] for k in labels[p]] for p in values}
   for i, image in enumerate(images.astype(float)):
-    # Between the places of the shape and the frame there is background.
-    frame = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    grey = np.median(frame)
+    rim = np.median([image[0], image[-1], image[:, 0], image[:, -1]])
+    inner = image[2:-2, 2:-2]
+    corners = inner[[0, 0, -1, -1], [0, -1, 0, -1]]
+    grey = np.median(corners)
     assert abs(grey - shapes._GREYS[name["background"][i]]) < 19
-    # What stands out by hue is the shape: its colour, place and area.
-    inside = np.ptp(cv2.blur(image, (3, 3)), axis=-1) > 45
-    colour = np.median(image[inside], 0)
+    level = shapes._FRAMES[name["frame"][i]]
+    assert abs(rim - (grey if level is None else level)) < 10
+    # What stands out by hue is the shape: its colour, place, area and form.
+    inside = np.ptp(cv2.blur(inner, (3, 3)), axis=-1) > 45
+    colour = np.median(inner[inside], 0)
     distances = {
       c: np.abs(colour - paint).sum() for c, paint in shapes._COLOURS.items()
     }
     assert min(distances, key=distances.get) == name["colour"][i]
-    centre = np.argwhere(inside).mean(0)[::-1]
-    assert np.abs(centre - shapes._CENTRES[name["position"][i]]).max() < 4
-    is_large = np.sqrt(inside.sum() / np.pi) > 6.5
+    rows, columns = np.argwhere(inside).T
+    assert np.abs(np.mean([rows, columns], 1) - 13.5).max() < 3.5
+    is_large = np.sqrt(inside.sum() / np.pi) > 7
     assert is_large == (name["size"][i] == "large")
+    is_bar = np.ptp(columns) > 1.6 * np.ptp(rows)
+    assert is_bar == (name["shape"][i] == "bar")
 
 
 def test_the_pictures_are_noisy(test_set):
-  corners = test_set.images[:, 0, [0, -1]].astype(float)
+  corners = test_set.images[:, 2, [2, -3]].astype(float)
   within = corners - corners.mean((1, 2), keepdims=True)
   assert 4.5 < np.median(within.std((1, 2))) < 7.5
 
 
 def test_shapes_of_one_size_have_one_area():
-  fixed = {"colour": "red", "size": "large", "position": "top left"}
+  fixed = {"colour": "red", "size": "large", "frame": "no frame"}
   areas = [
     np.sum(
       shapes.render(
@@ -77,4 +82,4 @@ def test_shapes_of_one_size_have_one_area():
     / 190
     for shape in ("disc", "bar", "triangle")
   ]
-  np.testing.assert_allclose(areas, np.pi * 7.2**2, rtol=0.04)
+  np.testing.assert_allclose(areas, np.pi * 8.0**2, rtol=0.05)

@@ -20,7 +20,7 @@ SHAPES = {
 }
 NUM_VALUES = {
   "celeb_a": {"Male": 2, "Eyeglasses": 2, "Smiling": 2, "Young": 2},
-  "shapes": {"shape": 3, "colour": 4, "size": 2, "position": 4},
+  "shapes": {"shape": 3, "colour": 4, "size": 2, "frame": 3},
 }
 
 
