@@ -163,7 +163,7 @@ def test_equal_arguments_make_equal_networks():
   [
     ("conv32", {}, "network must be one of .*conv28.*conv32"),
     ("conv28", {"image_shape": (28, 28, 3)}, r"network 'conv28'.*28, 28, 3"),
-    ("conv64", {"image_shape": (32, 32, 3)}, r"network 'conv64'.*32, 32, 3"),
+    ("conv64", {"image_shape": (16, 16, 3)}, r"'conv64'.*32, 32, 3\), not.*16"),
     ("conv28", {"width": 2}, "network 'conv28' takes the options.*'width'"),
     ("mlp", {"image_shape": (28, 28)}, r"network 'mlp'.*H, W, C.*28, 28"),
     ("mlp", {"likelihood": "poisson"}, "likelihood must be one of.*poisson"),
