@@ -9,7 +9,8 @@ second tenth of the joint phase. Commands:
     --manual_dir=FOLDER
   python -m launch.judge --workdir=runs/celeb_a_named
   python -m launch.figures --workdir=runs/celeb_a_named --figure=6
-`celeb_a_named.py:cpu` is a smaller pair for two CPU cores and an hour.
+`celeb_a_named.py:cpu` is a smaller pair for a CPU: with 20,000 faces and 48
+minutes of one core q(r|x) is right on 92, 96 and 89 % (balanced 92, 83, 89 %).
 """
 
 from ml_collections import ConfigDict

@@ -232,7 +232,11 @@ def _check_dataset(config: ConfigDict) -> None:
 def _check_labels(config: ConfigDict) -> None:
   labels, fraction = config.dataset.labels, config.dataset.labelled_fraction
   for entry in labels:
-    if not isinstance(entry, tuple | list) or len(entry) not in (2, 3):
+    if (
+      not isinstance(entry, tuple | list)
+      or len(entry) not in (2, 3)
+      or not all(isinstance(values, tuple | list) for values in entry[2:])
+    ):
       raise ValueError(
         "config.dataset.labels must hold (factor, feature) or (factor, feature,"
         f" values), got {entry!r}"

@@ -38,6 +38,7 @@ BAD = [
   ("learning_rate_decay", "linear", "config.learning_rate_decay"),
   ("dataset.labels", ((1, "label"),), "names factor 1, which does not exist"),
   ("dataset.labels", ("label",), "config.dataset.labels"),
+  ("dataset.labels", ((0, "label", 3),), "config.dataset.labels must hold"),
   ("dataset.labelled_fraction", 1.5, "config.dataset.labelled_fraction"),
   ("dataset.labelled_fraction", (0.5, 0.5), "or one for each of 0 labels"),
   ("dataset.labels", ((0, "a"), (0, "b")), "each factor once"),
