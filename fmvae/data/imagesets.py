@@ -3,9 +3,8 @@
 import contextlib
 import dataclasses
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ class ImageSet:
   labels: dict[str, np.ndarray]  # [N] each
   name: str
   split: str
-  values: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+  values: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 def resplit(
