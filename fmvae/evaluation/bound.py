@@ -142,19 +142,25 @@ def evaluate(
     acc=tuple(s.acc for s in scores),
     nmi=tuple(s.nmi for s in scores),
     ari=tuple(s.ari for s in scores),
-    named=()
-    if plain
-    else tuple(
-      agreement(
-        p.feature,
-        p.names,
-        p.components(test.features[p.feature]),
-        chosen[p.factor],
-        len(mean_resp[p.factor]),
-      )
-      for p in experiment.properties
-    ),
+    named=() if plain else _named(experiment, chosen),
     unnamed={} if plain else _unnamed(experiment, chosen),
+  )
+
+
+def _named(
+  experiment: Experiment, chosen: list[np.ndarray]
+) -> tuple[Agreement, ...]:
+  """Assigned components against the properties that name factors."""
+  factors, features = experiment.config.factors, experiment.test.features
+  return tuple(
+    agreement(
+      p.feature,
+      p.names,
+      p.components(features[p.feature]),
+      chosen[p.factor],
+      factors[p.factor][1],
+    )
+    for p in experiment.properties
   )
 
 

@@ -4,6 +4,7 @@ import itertools
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from matplotlib.figure import Figure
@@ -125,7 +126,7 @@ def _draws(
   components = np.full((*shape, len(experiment.config.factors)), -1)
   for p, size in zip(experiment.properties, sizes, strict=True):
     components[..., p.factor] = np.minimum(np.arange(max(sizes)), size - 1)
-  z, _ = prior.sample(key, state.prior, shape, jax.numpy.asarray(components))
+  z, _ = prior.sample(key, state.prior, shape, jnp.asarray(components))
   return np.array(z)
 
 
