@@ -160,11 +160,13 @@ class Slurm:
     ended, self._refused = self._refused, {}
     queue, now = _slurm_queue(), time.monotonic()
     for name, (job, last_seen) in list(self._jobs.items()):
-      if job.paths.result_pickle.exists():
-        error = job.exception()
-        ended[name] = "" if error is None else _last_line(job.paths.stderr, 1)
-      elif job.job_id in queue:
+      has_result = job.paths.result_pickle.exists()
+      if has_result and job.exception() is None:
+        ended[name] = ""
+      elif job.job_id in queue:  # at work, or at its last words
         self._jobs[name] = (job, now)
+      elif has_result:
+        ended[name] = _last_line(job.paths.stderr, 1)
       elif now - last_seen > self._lost_after:
         ended[name] = (
           f"Slurm job {job.job_id} ended without a result; "
