@@ -75,6 +75,14 @@ class Experiment:
     named = {p.factor for p in self.properties}
     return tuple(i for i in range(len(self.config.factors)) if i not in named)
 
+  def require_named(self, what: str) -> None:
+    """Raises ValueError, '`what` named factors ..', where there are none."""
+    if not self.properties:
+      raise ValueError(
+        f"{what} named factors, of which the run has none: its "
+        "config.dataset.labels is empty"
+      )
+
   @property
   def supervision(self) -> Supervision:
     """How labels bear on the joint phase (eq. 8)."""

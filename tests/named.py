@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from experiments import shapes as config_file
 from fmvae import data, experiment
@@ -31,15 +32,16 @@ def few_shapes(name, split, **_):
   return data.ImageSet(images, labels, name, split, PROPERTIES)
 
 
-def build(monkeypatch, **changes):
+def build(**changes):
   """The experiment of experiments/shapes.py with a tiny network."""
-  monkeypatch.setattr(data, "load", few_shapes)
   config = config_file.get_config("smoke")
   config.network = {"name": "mlp", "hidden": (8,)}
   config.latent_dim = 10
   config.factors = ((2, 3), (2, 4), (2, 2), (2, 5), (2, 12))
   config.update(changes)
-  return experiment.build(config)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(data, "load", few_shapes)
+    return experiment.build(config)
 
 
 def started(exp):

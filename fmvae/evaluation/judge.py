@@ -89,12 +89,8 @@ def train_judge(experiment: Experiment, num_steps: int) -> Judge:
   Raises:
     ValueError: no property names a factor.
   """
+  experiment.require_named("a judge needs")
   properties = experiment.properties
-  if not properties:
-    raise ValueError(
-      "a judge needs properties that name factors: this run's "
-      "config.dataset.labels is empty"
-    )
   classifier = Classifier(tuple(len(p.names) for p in properties))
   params = _fit(experiment, classifier, num_steps)
   test = experiment.test

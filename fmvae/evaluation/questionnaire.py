@@ -119,12 +119,8 @@ def make_questionnaire(
   Raises:
     ValueError: no factor has a name.
   """
+  experiment.require_named("a questionnaire asks about")
   properties = experiment.properties
-  if not properties:
-    raise ValueError(
-      "a questionnaire asks about named factors, of which the run has none: "
-      "its config.dataset.labels is empty"
-    )
   images, intended = generate(experiment, state, jax.random.key(seed), num)
   pixels = np.rint(255 * experiment.to_unit(images)).astype(np.uint8)
   if pixels.shape[-1] == 1:

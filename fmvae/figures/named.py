@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from fmvae import prior
 from fmvae.experiment import Experiment
 from fmvae.figures import images as images_lib
+from fmvae.prior.state import split
 from fmvae.training.state import TrainState
 
 _ROWS = 8  # of figure 6
@@ -34,19 +35,14 @@ def settings(
   Raises:
     ValueError: no factor has a name.
   """
-  properties = experiment.properties[:num]
-  if not properties:
-    raise ValueError(
-      "this figure iterates over named factors, of which the run has none: its "
-      "config.dataset.labels is empty"
-    )
+  experiment.require_named("this figure iterates over")
   usages = prior.usage(state.prior)
   choices = [
     [
       (k, name + " (pruned)" * bool(usages[p.factor].pruned[k]))
       for k, name in enumerate(p.names)
     ]
-    for p in properties
+    for p in experiment.properties[:num]
   ]
   return [
     Setting(*zip(*chosen, strict=True))
@@ -70,7 +66,7 @@ def named_rows(experiment: Experiment, state: TrainState, key: Array) -> Figure:
   """
   columns = settings(experiment, state)
   z = _draws(experiment, state, key, _ROWS)
-  composed = [_compose(experiment, z[:, 0], z, s) for s in columns]
+  composed = [_compose(experiment, state, z[:, 0], z, s) for s in columns]
   images = images_lib.render(experiment, state, np.stack(composed, 1))
   figure = Figure(
     figsize=(0.3 + _INCHES * len(columns), 0.8 + _INCHES * _ROWS),
@@ -108,7 +104,7 @@ def named_blocks(
   axes = figure.subplots(1, 2)
   for axis, subkey in zip(axes, jax.random.split(key), strict=True):
     z = _draws(experiment, state, subkey, _COLUMNS)
-    composed = [_compose(experiment, z[0, 0], z, s) for s in rows]
+    composed = [_compose(experiment, state, z[0, 0], z, s) for s in rows]
     images = images_lib.render(experiment, state, np.stack(composed))
     images_lib.show(axis, images)
   names = [", ".join(s.names) for s in rows]
@@ -131,14 +127,14 @@ def _draws(
 
 
 def _compose(
-  experiment: Experiment, rest: np.ndarray, z: np.ndarray, setting: Setting
+  experiment: Experiment,
+  state: TrainState,
+  rest: np.ndarray,
+  z: np.ndarray,
+  setting: Setting,
 ) -> np.ndarray:
   """`rest` with the z_i of a setting's factors from `_draws`, `[num, L]`."""
-  out = np.broadcast_to(rest, (len(z), z.shape[-1])).copy()
-  ends = np.cumsum([d for d, _ in experiment.config.factors])
-  pairs = zip(experiment.properties, setting.components, strict=False)
-  for p, k in pairs:
-    end = ends[p.factor]
-    rows = slice(end - experiment.config.factors[p.factor][0], end)
-    out[:, rows] = z[:, k, rows]
-  return out
+  parts = list(split(state.prior, jnp.broadcast_to(rest, z[:, 0].shape)))
+  for p, k in zip(experiment.properties, setting.components, strict=False):
+    parts[p.factor] = split(state.prior, jnp.asarray(z[:, k]))[p.factor]
+  return np.concatenate(parts, -1)

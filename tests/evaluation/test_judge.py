@@ -11,8 +11,7 @@ from tests import named
 
 @pytest.fixture(scope="module")
 def exp():
-  with pytest.MonkeyPatch.context() as patch:
-    yield named.build(patch)
+  return named.build()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +66,7 @@ def test_named_components_are_drawn_uniformly_and_the_others_freely(exp):
   np.testing.assert_array_equal(images, again)
 
 
-def test_without_named_factors_there_is_nothing_to_judge(monkeypatch):
-  exp = named.build(monkeypatch, dataset={"labels": ()})
+def test_without_named_factors_there_is_nothing_to_judge():
+  exp = named.build(dataset={"labels": ()})
   with pytest.raises(ValueError, match=r"config\.dataset\.labels is empty"):
     evaluation.train_judge(exp, 1)

@@ -14,9 +14,8 @@ from tests import named
 
 @pytest.fixture(scope="module")
 def made():
-  with pytest.MonkeyPatch.context() as patch:
-    exp = named.build(patch)
-    yield questionnaire.make_questionnaire(exp, named.started(exp), 7, 0)
+  exp = named.build()
+  return questionnaire.make_questionnaire(exp, named.started(exp), 7, 0)
 
 
 class Page(html.parser.HTMLParser):

@@ -17,8 +17,7 @@ ENDS = np.cumsum([0, 2, 2, 2, 2, 2])
 
 @pytest.fixture(scope="module")
 def exp():
-  with pytest.MonkeyPatch.context() as patch:
-    yield named.build(patch)
+  return named.build()
 
 
 @pytest.fixture(scope="module")
@@ -167,18 +166,18 @@ def test_figures_9_and_10_fix_the_last_named_factor(exp, state, monkeypatch):
     assert figure.axes[0].get_xlabel() == "factor 3"
 
 
-def test_what_a_figure_needs_is_said(exp, state, monkeypatch):
-  plain = named.build(monkeypatch, dataset={"labels": ()})
+def test_what_a_figure_needs_is_said(exp, state):
+  plain = named.build(dataset={"labels": ()})
   for draw in (figures.named_rows, figures.named_blocks, figures.named_grids):
     with pytest.raises(ValueError, match="iterates over named factors"):
       draw(plain, state, KEY)
   with pytest.raises(ValueError, match="size has no component 2"):
     figures.named_grids(exp, state, KEY, 2)
-  one = named.build(monkeypatch, dataset={"labels": ()}, factors=((10, 4),))
+  one = named.build(dataset={"labels": ()}, factors=((10, 4),))
   with pytest.raises(ValueError, match="two factors, the run has one"):
     figures.component_grid(one, state, KEY)
   labels = ((0, "shape"), (1, "colour"), (2, "size"), (4, "background"))
-  few = named.build(monkeypatch, dataset={"labels": labels})
+  few = named.build(dataset={"labels": labels})
   with pytest.raises(ValueError, match="without a name, the run has 1"):
     figures.named_grids(few, state, KEY)
   assert named_figures.settings(few, state)[0].names[-1] == "dark"
