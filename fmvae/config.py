@@ -19,6 +19,8 @@ def default() -> ConfigDict:
       "seed": 0,
       "dataset": {
         "name": "mnist",
+        # False: training images are read from disk as the steps need them.
+        "in_memory": True,
         # (train, test): sizes of a random split of all images, by split_seed,
         # in place of the official one, which () leaves.
         "resplit": (),
@@ -58,6 +60,7 @@ def default() -> ConfigDict:
       "log_every": 100,
       "evaluate_every": 0,  # steps between test evaluations; 0: phase ends
       "checkpoint_every": 10_000,
+      "keep_checkpoints": 2,  # the newest, beside the best by the test bound
     },
     type_safe=False,
   ).lock()
@@ -183,9 +186,15 @@ def _check_positive(config: ConfigDict) -> None:
         f"config.{field} must be {kind} of at least {least}, got {value!r}"
       )
 
-  for field in ("latent_dim", "batch_size", "log_every", "checkpoint_every"):
+  for field in (
+    "latent_dim",
+    "batch_size",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "start_encodings",
+  ):
     number(field, config[field], 1, int)
-  number("start_encodings", config.start_encodings, 1, int)
   for field in ("seed", "evaluate_every", "kl_anneal_steps"):
     number(field, config[field], 0, int)
   for phase, steps in config.steps.items():
@@ -225,6 +234,19 @@ def _check_dataset(config: ConfigDict) -> None:
     raise ValueError(
       "config.dataset.resplit must be () or two sizes, (train, test), got "
       f"{resplit!r}"
+    )
+  if not isinstance(dataset.in_memory, bool):
+    raise ValueError(
+      f"config.dataset.in_memory must be True or False, got "
+      f"{dataset.in_memory!r}"
+    )
+  if not dataset.in_memory and (
+    resplit or dataset.binarisation not in ("dynamic", "none")
+  ):
+    raise ValueError(
+      "config.dataset.in_memory = False goes with config.dataset.binarisation "
+      "'dynamic' or 'none' and with the official split, since all images would "
+      f"be needed at once; got {dataset.binarisation!r}, resplit {resplit!r}"
     )
   _check_labels(config)
 

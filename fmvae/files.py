@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,22 @@ def write_text(path: pathlib.Path, text: str) -> None:
 def write_json(path: pathlib.Path, value: Any) -> None:
   """Writes a JSON file whole."""
   write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+class StorageError(Exception):
+  """A folder does not take what is to be kept."""
+
+
+def refusal(error: BaseException) -> str | None:
+  """What the system says of a file, such as 'No space left on device'.
+
+  None for an error that is not about files. Orbax and TensorStore carry the
+  number of the system's error in their own text.
+  """
+  if isinstance(error, OSError) and error.errno is not None:
+    return os.strerror(error.errno)
+  found = re.search(r"os_error_code='(\d+)'", str(error))
+  return os.strerror(int(found[1])) if found else None
 
 
 class InUseError(ValueError):

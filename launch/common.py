@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import pathlib
 import re
 import sys
 from collections.abc import Callable
@@ -11,8 +10,6 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from fmvae import experiment
-from fmvae.training import checkpoints, records
-from fmvae.training.state import TrainState
 
 _DATA_DIR = flags.DEFINE_string(
   "data_dir",
@@ -68,44 +65,14 @@ def data_folders() -> dict[str, str | None]:
 
 
 def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
-  """The experiment of a config; ends the program with a sentence on bad input.
+  """The experiment of a config.
 
   Args:
-    argv: what `app.run` passes; anything left over in it is an error.
+    argv: what `app.run` passes; anything left over in it ends the program.
     config: what the flags resolved to.
+
+  Raises:
+    ValueError: bad input, in a sentence.
   """
   check_arguments(argv)
-  try:
-    return experiment.build(config, **data_folders())
-  except ValueError as error:
-    sys.exit(f"error: {error}")
-
-
-def restore(
-  argv: list[str], workdir: pathlib.Path
-) -> tuple[experiment.Experiment, TrainState]:
-  """The experiment of a run, by its own config, and its newest state.
-
-  Raises:
-    ValueError: the workdir holds no run, or none that has saved a state.
-  """
-  built = build(argv, records.read_config(workdir))
-  with checkpoints.Checkpoints(workdir) as saved:
-    return built, saved.restore(built.init())
-
-
-def restore_mixture(
-  argv: list[str], workdir: pathlib.Path
-) -> tuple[experiment.Experiment, TrainState]:
-  """As `restore`, of a run that has started its mixture.
-
-  Raises:
-    ValueError: also where it has not.
-  """
-  built, state = restore(argv, workdir)
-  if not built.has_mixture(state):
-    raise ValueError(
-      f"the run in {workdir} is at step {state.step}; its mixture starts after "
-      f"step {built.phase_ends['pretrain']}, and there is none to draw before"
-    )
-  return built, state
+  return experiment.build(config, **data_folders())

@@ -11,7 +11,7 @@ from absl import app, flags
 
 from fmvae import evaluation
 from fmvae.files import write_json
-from launch import common
+from launch import trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
 _SAMPLES = flags.DEFINE_integer(
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
   """Restores the newest state and reports on it."""
   workdir = pathlib.Path(_WORKDIR.value)
   try:
-    experiment, state = common.restore(argv, workdir)
+    experiment, state = trained.restore(argv, workdir)
   except ValueError as error:
     sys.exit(f"error: {error}")
   result = evaluation.evaluate(experiment, state, _SAMPLES.value)

@@ -19,7 +19,7 @@ from fmvae import figures
 from fmvae.experiment import Experiment
 from fmvae.files import replacing
 from fmvae.training.state import TrainState
-from launch import common
+from launch import trained
 
 _KEY_SEED = 2
 _DPI = 150
@@ -81,7 +81,7 @@ def _draw_table(path: pathlib.Path) -> Figure:
 
 
 def _draw_run(argv: list[str], workdir: pathlib.Path) -> Figure:
-  experiment, state = common.restore_mixture(argv, workdir)
+  experiment, state = trained.restore_mixture(argv, workdir)
   key = jax.random.key(_KEY_SEED)
   return _OF_A_RUN[_FIGURE.value](experiment, state, key)
 

@@ -13,7 +13,7 @@ from absl import app, flags
 
 from fmvae import evaluation
 from fmvae.files import write_json
-from launch import common
+from launch import trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
 _PICTURES = flags.DEFINE_integer(
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
   """Trains the judge, asks it and reports."""
   workdir = pathlib.Path(_WORKDIR.value)
   try:
-    experiment, state = common.restore_mixture(argv, workdir)
+    experiment, state = trained.restore_mixture(argv, workdir)
     judge = evaluation.train_judge(experiment, _STEPS.value)
   except ValueError as error:
     sys.exit(f"error: {error}")

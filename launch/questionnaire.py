@@ -15,7 +15,7 @@ from absl import app, flags
 
 from fmvae.evaluation import questionnaire
 from fmvae.files import write_json, write_text
-from launch import common
+from launch import common, trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
 _PICTURES = flags.DEFINE_integer(
@@ -26,7 +26,7 @@ _ANSWERS = flags.DEFINE_list("answers", None, "Files to score, one a rater.")
 
 
 def _export(argv: list[str], workdir: pathlib.Path) -> None:
-  experiment, state = common.restore_mixture(argv, workdir)
+  experiment, state = trained.restore_mixture(argv, workdir)
   made = questionnaire.make_questionnaire(
     experiment, state, _PICTURES.value, _SEED.value
   )

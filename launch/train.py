@@ -4,16 +4,28 @@
   python -m launch.train --config=experiments/mnist_mlp.py \\
     --manual_dir=FOLDER --workdir=runs/seed1 --config.seed=1
   python -m launch.train --workdir=runs/seed1   # goes on with its own config
+
+SIGTERM and Ctrl-C save the state and end the program with exit code 75, which
+says that the same command continues; so does the loss of another process.
+
+Several hosts that share the workdir train one model:
+
+  python -m launch.train --coordinator=HOST:PORT --num_processes=2 \\
+    --process_id=0   # and 1 on the other
+  srun --ntasks=2 python -m launch.train   # Slurm's tasks find each other
 """
 
+import io
+import os
 import pathlib
 import sys
 
+import jax
 from absl import flags
 from ml_collections import config_flags
 
-from fmvae.files import InUseError
-from fmvae.training import checkpoints, loop, records
+from fmvae.files import InUseError, StorageError
+from fmvae.training import checkpoints, loop, processes, records
 from launch import common
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -27,22 +39,76 @@ _PRETRAINED = flags.DEFINE_string(
   None,
   "Workdir of a run of the first phase alone, to start from.",
 )
+_RESUME = flags.DEFINE_bool(
+  "resume",
+  True,
+  "Continue the run that the workdir holds; --noresume refuses such a workdir.",
+)
 _WORKDIR = flags.DEFINE_string(
   "workdir",
   None,
   "Where the run is kept; else runs/NAME for NAME.py.",
 )
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator", None, "HOST:PORT of process 0, where there are several."
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  "num_processes", None, "How many train together, one a host.", lower_bound=1
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  "process_id", None, "Which of them this is, from 0.", lower_bound=0
+)
 
 
 def main(argv: list[str]) -> None:
   """Builds the experiment, then trains it."""
+  common.check_arguments(argv)
+  try:
+    processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+  except ValueError as error:
+    sys.exit(f"error: {error}")
+  if not processes.is_primary():  # which speaks for all
+    sys.stdout = io.StringIO()
+  try:
+    _train(argv)
+  except (
+    InUseError,
+    StorageError,
+    FloatingPointError,
+    checkpoints.CheckpointError,
+  ) as error:
+    _end(f"error: {error}", 1)
+  except processes.PeerLost as error:
+    _end(str(error), processes.EXIT_CONTINUE)
+  except processes.Stopped as error:  # all processes alike
+    print(error, file=sys.stderr)
+    sys.exit(processes.EXIT_CONTINUE)
+
+
+def _end(message: str, code: int) -> None:
+  """Ends the program, and does not wait for the other processes of the run."""
+  print(message, file=sys.stderr, flush=True)
+  if jax.process_count() > 1:
+    os._exit(code)
+  sys.exit(code)
+
+
+def _train(argv: list[str]) -> None:
   name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
   workdir = pathlib.Path(_WORKDIR.value or f"runs/{name.stem}")
   config = _CONFIG.value
-  if not common.config_is_given() and (workdir / "config.json").exists():
-    config = records.read_config(workdir)
-  experiment = common.build(argv, config)
+  if (workdir / "config.json").exists():
+    if not _RESUME.value:
+      sys.exit(
+        f"error: --noresume: workdir {workdir} holds a run. Choose another "
+        "--workdir."
+      )
+    if not common.config_is_given():
+      config = records.read_config(workdir)
   try:
+    if jax.process_count() > 1:  # one prepares the data, where it has to be
+      processes.on_primary(lambda: common.build(argv, config), ValueError)
+    experiment = common.build(argv, config)
     initial = None
     if _PRETRAINED.value:
       initial = checkpoints.restore_pretrained(
@@ -52,10 +118,7 @@ def main(argv: list[str]) -> None:
   except ValueError as error:
     sys.exit(f"error: {error}")
   print(experiment.describe_data())
-  try:
-    loop.train(experiment, workdir, initial=initial)
-  except (InUseError, FloatingPointError) as error:
-    sys.exit(f"error: {error}")
+  loop.train(experiment, workdir, initial=initial)
 
 
 if __name__ == "__main__":

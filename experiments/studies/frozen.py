@@ -7,17 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from fmvae import prior
-from launch import common
+from launch import trained
 
 _BATCH_SIZE = 64
 
 
 def encodings(argv, workdir):
   """The experiment of a pre-trained run, its training and test encodings."""
-  exp, trained = common.restore(argv, workdir)
+  exp, state = trained.restore(argv, workdir)
   key = jax.random.key(0)
-  train = exp.encode(trained, exp.train.images, exp.train_input, key)
-  test = exp.encode(trained, exp.test.images, exp.test_input, key)
+  train = exp.encode(state, exp.train.images, exp.train_input, key)
+  test = exp.encode(state, exp.test.images, exp.test_input, key)
   return exp, train, test
 
 

@@ -6,6 +6,7 @@ images; `load` does, when it needs them. TensorFlow is never used.
 
 from fmvae.data import binarisation
 from fmvae.data.batches import batch_indices, keep_labels
+from fmvae.data.feeds import Feed, feed
 from fmvae.data.files import DataError
 from fmvae.data.images import resize_area
 from fmvae.data.imagesets import ImageSet, resplit
@@ -14,9 +15,11 @@ from fmvae.data.sources import DATASETS, load
 __all__ = [
   "DATASETS",
   "DataError",
+  "Feed",
   "ImageSet",
   "batch_indices",
   "binarisation",
+  "feed",
   "keep_labels",
   "load",
   "resize_area",

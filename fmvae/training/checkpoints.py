@@ -1,53 +1,246 @@
-"""Checkpoints of a run, written in the background by Orbax."""
+"""Checkpoints of a run, written in the background by Orbax.
 
+A checkpoint holds the packed state and a record of what else the run needs to
+go on as if it had not stopped. Orbax makes a checkpoint appear whole or not at
+all. What happens to its files afterwards it notices in part: a flipped bit in
+an array is read as another number. The record therefore carries a SHA-256 of
+everything, and a checkpoint that disagrees with it counts as unreadable.
+"""
+
+import contextlib
 import dataclasses
+import hashlib
+import json
 import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
+from jax.experimental import multihost_utils
 
 from fmvae import config as config_lib
 from fmvae.experiment import Experiment
-from fmvae.training import records
-from fmvae.training.state import TrainState
+from fmvae.training import processes, records
+from fmvae.training.state import TrainState, pack, unpack
+
+_FOLDER = "checkpoints"
+
+
+class CheckpointError(ValueError):
+  """There is no checkpoint, or none that can be read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+  """A state and what belongs to it."""
+
+  state: TrainState  # on one device
+  phase: str = ""  # of the step before
+  rows: Sequence[records.Row] = ()  # of metrics, so far
+  pending: Sequence[dict[str, float]] = ()  # info of the steps since the last
+  position: dict[str, Any] = dataclasses.field(default_factory=dict)  # of data
+
+  def record(self) -> dict[str, Any]:
+    """What is kept beside the arrays, as JSON gives it back."""
+    fields = {
+      "phase": self.phase,
+      "rows": list(self.rows),
+      "pending": list(self.pending),
+      "position": self.position,
+    }
+    return json.loads(json.dumps(fields))
+
+
+def complete_steps(workdir: pathlib.Path) -> list[int]:
+  """Steps whose checkpoint is there, as a look at the folder tells."""
+  folder = workdir / _FOLDER
+  if not folder.is_dir():
+    return []
+  return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal())
 
 
 class Checkpoints:
   """The checkpoints of one workdir; a context manager that waits on exit."""
 
-  def __init__(self, workdir: pathlib.Path, keep: int = 2):
+  def __init__(self, workdir: pathlib.Path, keep: int | None = None):
+    """Opens them.
+
+    Args:
+      workdir: of the run.
+      keep: how many of the newest stay, beside the one with the best bound on
+        the test set; None to read alone, also while a run writes.
+    """
+    self._folder = (workdir / _FOLDER).absolute()
+    self._reading = keep is None
+    self._keep = _LastAndBest(keep)
     self._manager = ocp.CheckpointManager(
-      (workdir / "checkpoints").absolute(),
-      options=ocp.CheckpointManagerOptions(max_to_keep=keep),
+      self._folder,
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=self._keep,
+        cleanup_tmp_directories=not self._reading,  # of a run that was killed
+        read_only=self._reading,
+        create=not self._reading,
+      ),
     )
 
   def __enter__(self) -> "Checkpoints":
     return self
 
-  def __exit__(self, *_) -> None:
-    self._manager.close()
+  def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+    if kind is None:
+      self._manager.close()
+    elif kind is not processes.PeerLost:  # for which it would wait
+      with contextlib.suppress(
+        Exception
+      ):  # the first failure is the one to see
+        self._manager.close()
 
-  def latest_step(self) -> int | None:
-    """The step of the newest complete checkpoint, None if there is none."""
-    return self._manager.latest_step()
+  def steps(self) -> list[int]:
+    """Those with a complete checkpoint, in order."""
+    return sorted(self._manager.all_steps())
 
-  def save(self, state: TrainState) -> None:
-    """Saves a state on one device, unless its step is already there."""
-    step = int(state.step)
-    if step != self.latest_step():
-      self._manager.save(step, args=ocp.args.StandardSave(state))
-
-  def restore(self, like: TrainState) -> TrainState:
-    """The newest state, with the structure of `like`.
+  def save(self, saved: Saved) -> None:
+    """Saves in the background, unless the step is already there.
 
     Raises:
-      ValueError: there is none, or it was saved with another config.
+      OSError, ValueError: this or an earlier checkpoint cannot be written.
     """
-    step = self.latest_step()
-    if step is None:
-      raise ValueError("there is no checkpoint in this workdir yet")
-    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+    self._manager.check_for_errors()
+    step = int(saved.state.step)
+    if step in self.steps():
+      return
+    self._keep.learn(saved.rows)
+    packed, record = jax.device_get(pack(saved.state)), saved.record()
+    self._manager.save(
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardSave(processes.shared(packed)),
+        record=ocp.args.JsonSave({**record, "sha256": _digest(packed, record)}),
+      ),
+    )
+
+  def check_for_errors(self) -> None:
+    """Raises what went wrong in the background, as `save` does."""
+    self._manager.check_for_errors()
+
+  def restore(self, like: TrainState, step: int | None = None) -> Saved:
+    """The newest checkpoint that can be read, or that of a step.
+
+    A newer one that cannot be read is reported, and set aside where this is
+    not for reading alone.
+
+    Args:
+      like: a state of the same structure; shapes and types will do.
+      step: of the checkpoint.
+
+    Raises:
+      CheckpointError: there is none, or none can be read.
+    """
+    steps = self.steps() if step is None else [step]
+    if not steps:
+      raise CheckpointError(f"there is no checkpoint in {self._folder} yet")
+    broken: dict[int, str] = {}
+    for candidate in reversed(steps):
+      try:
+        found = self._read(candidate, like)
+      except Exception as error:  # Orbax and TensorStore raise all kinds
+        broken[candidate] = str(error).partition("\n")[0] or repr(error)
+        logging.warning(
+          "The checkpoint of step %d in %s cannot be read (%s).",
+          candidate,
+          self._folder,
+          broken[candidate],
+        )
+        continue
+      if broken and not self._reading:
+        self._set_aside(broken)
+      self._keep.learn(found.rows)
+      return found
+    why = "; ".join(f"step {s}: {text}" for s, text in broken.items())
+    raise CheckpointError(
+      f"no checkpoint in {self._folder} can be read ({why}); move the folder "
+      "away to start anew"
+    )
+
+  def best_step(self, like: TrainState) -> int:
+    """The step whose checkpoint has the best bound on the test set.
+
+    Raises:
+      CheckpointError: as `restore`, or no checkpoint has a test bound.
+    """
+    self._keep.learn(self.restore(like).rows)
+    best = self._keep.best(self.steps())
+    if best is None:
+      raise CheckpointError(
+        f"no checkpoint in {self._folder} was scored on the test set"
+      )
+    return best
+
+  def _read(self, step: int, like: TrainState) -> Saved:
+    target = jax.tree.map(
+      lambda x: np.empty(x.shape, x.dtype), jax.eval_shape(pack, like)
+    )
+    found = self._manager.restore(
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardRestore(target),
+        record=ocp.args.JsonRestore(),
+      ),
+    )
+    record = dict(found["record"])
+    if record.pop("sha256", None) != _digest(found["state"], record):
+      raise ValueError("its content is not what was saved")
+    return Saved(unpack(found["state"]), **record)
+
+  def _set_aside(self, steps: Iterable[int]) -> None:
+    """Moves checkpoints out of the way of those that will be saved again."""
+    if processes.is_primary():
+      place = self._folder.parent / "unreadable"
+      place.mkdir(exist_ok=True)
+      for step in steps:
+        number = len(list(place.iterdir()))
+        (self._folder / str(step)).rename(place / f"{number}_step_{step}")
+    if jax.process_count() > 1:
+      multihost_utils.sync_global_devices("set aside")
+    self._manager.reload()
+
+
+class _LastAndBest:
+  """Keeps the newest checkpoints and the one with the best test bound."""
+
+  def __init__(self, num_last: int | None):
+    self._num_last = num_last
+    self._bounds: dict[int, float] = {}
+
+  def learn(self, rows: Sequence[records.Row]) -> None:
+    """Takes the test bounds from rows of metrics."""
+    self._bounds = {r["step"]: r["bound"] for r in rows if r["split"] == "test"}
+
+  def best(self, steps: Sequence[int]) -> int | None:
+    """The one with the best test bound, if any is known."""
+    known = [s for s in steps if s in self._bounds]
+    return max(known, key=self._bounds.__getitem__, default=None)
+
+  def should_preserve(self, checkpoints, *, context) -> list[bool]:
+    """What Orbax asks after each save."""
+    del context
+    steps = [checkpoint.step for checkpoint in checkpoints]
+    last = sorted(steps)[-(self._num_last or len(steps)) :]
+    return [s in last or s == self.best(steps) for s in steps]
+
+
+def _digest(packed: TrainState, record: dict[str, Any]) -> str:
+  """SHA-256 of arrays, with their names, types and shapes, and of a record."""
+  out = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+  for path, leaf in jax.tree_util.tree_leaves_with_path(packed):
+    array = np.asarray(leaf)
+    name = f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}"
+    out.update(name.encode())
+    out.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+  return out.hexdigest()
 
 
 def restore_pretrained(
@@ -67,8 +260,9 @@ def restore_pretrained(
   config = config_lib.pretraining(experiment.config)
   records.read_config(workdir)
   records.check_config(workdir, config)
-  with Checkpoints(workdir) as saved:
-    first = saved.restore(dataclasses.replace(experiment, config=config).init())
+  pretraining = dataclasses.replace(experiment, config=config)
+  with Checkpoints(workdir) as checkpoints:
+    first = checkpoints.restore(jax.eval_shape(pretraining.init)).state
   if int(first.step) != config.steps.pretrain:
     raise ValueError(
       f"{workdir} is at step {first.step} of {config.steps.pretrain} of its "

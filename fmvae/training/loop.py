@@ -1,10 +1,12 @@
 """The training loop: everything with a side effect is here."""
 
+import contextlib
+import dataclasses
 import math
 import pathlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +17,9 @@ from fmvae import data, prior
 from fmvae.evaluation import Evaluation, evaluate, report, warn_of_collapse
 from fmvae.evaluation.bound import num_used, perplexity
 from fmvae.experiment import Experiment
-from fmvae.files import locked, write_json
-from fmvae.training import records
-from fmvae.training.checkpoints import Checkpoints
+from fmvae.files import InUseError, StorageError, locked, refusal
+from fmvae.training import processes, records
+from fmvae.training.checkpoints import Checkpoints, Saved, complete_steps
 from fmvae.training.state import Batch, TrainState
 
 _AXIS = "devices"
@@ -28,7 +30,7 @@ def prepare(
   workdir: pathlib.Path,
   devices: Sequence[jax.Device] | None = None,
 ) -> None:
-  """Makes the workdir and writes config.json and run.json, before any work.
+  """Makes the workdir and writes config.json, before any work.
 
   Args:
     experiment: what will be trained.
@@ -37,27 +39,29 @@ def prepare(
 
   Raises:
     ValueError: a batch that does not divide by the devices, or a workdir that
-      holds a run of another config or cannot be written.
+      holds a run of another config, is in use or cannot be written.
   """
   config = experiment.config
-  num_devices = len(jax.local_devices() if devices is None else devices)
+  num_devices = len(jax.devices() if devices is None else devices)
   if config.batch_size % num_devices:
     raise ValueError(
       f"config.batch_size = {config.batch_size} must be a multiple of the "
       f"{num_devices} devices"
     )
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    records.check_config(workdir, config)
-    records.write_config(workdir, config)
-    write_json(
-      workdir / "run.json", {"seed": config.seed, **records.describe_run()}
-    )
-  except OSError as error:
-    raise ValueError(
-      f"workdir {workdir} cannot be written ({error.strerror}). Choose another "
-      "--workdir."
-    ) from error
+
+  def write() -> None:
+    try:
+      workdir.mkdir(parents=True, exist_ok=True)
+      with locked(workdir):
+        records.check_config(workdir, config)
+        records.write_config(workdir, config)
+    except OSError as error:
+      raise ValueError(
+        f"workdir {workdir} cannot be written ({error.strerror}). Choose "
+        "another --workdir."
+      ) from error
+
+  processes.on_primary(write, ValueError)
 
 
 def train(
@@ -71,8 +75,8 @@ def train(
   Args:
     experiment: what to train.
     workdir: as `prepare` left it; takes metrics.jsonl, TensorBoard events,
-      checkpoints and, at the end, what `report` writes.
-    devices: to spread each batch over, all local ones by default.
+      run.json, checkpoints and, at the end, what `report` writes.
+    devices: to spread each batch over; all, of all processes, by default.
     initial: on one device, where there is no checkpoint yet; a new one by
       default.
 
@@ -81,20 +85,61 @@ def train(
 
   Raises:
     InUseError: another run is at work in the workdir.
+    CheckpointError: there are checkpoints and none can be read.
+    StorageError: the workdir does not take what is to be kept.
     FloatingPointError: a loss that is not finite; names the step and the term.
+      The state before that step has been saved.
+    Stopped: SIGTERM or SIGINT came; the state has been saved.
+    PeerLost: another process of the run has ended.
   """
-  devices = jax.local_devices() if devices is None else devices
-  with locked(workdir), Checkpoints(workdir) as checkpoints:
-    state = experiment.init() if initial is None else initial
-    if checkpoints.latest_step() is not None:
-      state = checkpoints.restore(state)
-      print(f"Continuing from step {state.step}.")
-    with records.Metrics(workdir, int(state.step)) as metrics:
+  devices = jax.devices() if devices is None else devices
+  primary = processes.is_primary()
+  with contextlib.ExitStack() as stack:
+    processes.on_primary(
+      lambda: stack.enter_context(locked(workdir)), InUseError
+    )
+    try:
+      checkpoints = stack.enter_context(
+        Checkpoints(workdir, experiment.config.keep_checkpoints)
+      )
+      if checkpoints.steps():
+        saved = checkpoints.restore(jax.eval_shape(experiment.init))
+        print(f"Continuing from step {saved.state.step}.", flush=True)
+      else:
+        saved = Saved(experiment.init() if initial is None else initial)
+      step = int(saved.state.step)
+      if primary:
+        records.write_start(workdir, experiment.config.seed, step)
+      metrics = stack.enter_context(
+        records.Metrics(workdir, saved.rows, step)
+        if primary
+        else records.Rows(saved.rows)
+      )
       run = _Run(experiment, devices, checkpoints, metrics)
-      state = run.to_end(state)
-    result = run.evaluations.get(int(state.step))
-    result = result or evaluate(experiment, state)
-    report(experiment, state, workdir, result, num_samples=1)
+      state = run.to_end(saved)
+      result = run.evaluations.get(int(state.step))
+      result = result or evaluate(experiment, state)
+      if primary:
+        report(experiment, state, workdir, result, num_samples=1)
+      stack.close()  # waits for the last checkpoint, which may fail
+    except (OSError, ValueError) as error:
+      why = refusal(error)
+      if why is None:
+        raise
+      raise StorageError(
+        f"workdir {workdir} cannot be written ({why}). The run is kept up to "
+        f"step {max(complete_steps(workdir), default=0)}; once that is put "
+        "right, the same command continues it."
+      ) from error
+    except jax.errors.JaxRuntimeError as error:
+      if jax.process_count() == 1:
+        raise
+      what = str(error).partition("\n")[0]
+      raise processes.PeerLost(
+        f"another process of this run has ended ({what}). Start all of them "
+        "again with the same commands; they continue from step "
+        f"{max(complete_steps(workdir), default=0)}."
+      ) from error
   return result
 
 
@@ -106,93 +151,166 @@ class _Run:
     experiment: Experiment,
     devices: Sequence[jax.Device],
     checkpoints: Checkpoints,
-    metrics: records.Metrics,
+    metrics: records.Rows,
   ):
     self.experiment = experiment
     self.num_devices = len(devices)
+    self.here = [  # places of this process's devices
+      i
+      for i, device in enumerate(devices)
+      if device.process_index == jax.process_index()
+    ]
     self.evaluations: dict[int, Evaluation] = {}  # by step
     self.total = max(experiment.phase_ends.values())
     self.checkpoints = checkpoints
     self.metrics = metrics
+    self.feed = data.feed(
+      self._batch,
+      self.total,
+      prefetch=not experiment.config.dataset.in_memory,
+    )
+    self.signals = processes.Signals()
     steps = experiment.make_steps(_AXIS)
     self.steps: dict[str, Callable[..., Any]] = {
       phase: jax.pmap(step, _AXIS, devices=devices, donate_argnums=0)
       for phase, step in steps._asdict().items()
     }
 
-  def to_end(self, state: TrainState) -> TrainState:
+  def to_end(self, saved: Saved) -> TrainState:
     """Runs the phases that are left."""
-    first = int(state.step)
-    with tqdm.tqdm(
-      total=self.total,
-      initial=first,
-      unit="step",
-      disable=None,
-      dynamic_ncols=True,
-    ) as bar:
+    if not saved.position:  # nothing has been read yet
+      position = {"next_index": int(saved.state.step)}
+      saved = dataclasses.replace(saved, position=position)
+    self.feed.set_state(saved.position)
+    with (
+      tqdm.tqdm(
+        total=self.total,
+        initial=int(saved.state.step),
+        unit="step",
+        disable=None if processes.is_primary() else True,
+        dynamic_ncols=True,
+      ) as bar,
+      self.signals,
+    ):
       for phase, end in self.experiment.phase_ends.items():
-        if int(state.step) >= end:
+        step = int(saved.state.step)
+        if step >= end:
           continue
-        if int(state.step) == self.experiment.phase_ends["pretrain"]:
-          state = self.experiment.start_prior(state)
+        if step == self.experiment.phase_ends["pretrain"]:
+          started = self.experiment.start_prior(saved.state)
+          saved = dataclasses.replace(saved, state=started)
         bar.set_description(phase)
-        state = self._to(state, phase, end, bar)
-    return state
+        saved = self._to(saved, phase, end, bar)
+    return saved.state
 
-  def _to(
-    self, state: TrainState, phase: str, end: int, bar: tqdm.tqdm
-  ) -> TrainState:
-    """Runs one phase to its end; returns the state on one device."""
+  def _to(self, saved: Saved, phase: str, end: int, bar: tqdm.tqdm) -> Saved:
+    """Runs one phase to its end.
+
+    Between two stops the host only sends steps off; at a stop it looks at
+    their numbers, writes what is due and remembers where the run is.
+    """
     config = self.experiment.config
     stops = (config.evaluate_every, config.checkpoint_every, config.log_every)
-    step, infos = int(state.step), []
-    replicated = self._replicate(state)
+    step, infos = int(saved.state.step), []
+    replicated = self._replicate(saved.state)
     clock = time.perf_counter()
     while step < end:
-      replicated, info = self.steps[phase](replicated, self._batch(step))
+      replicated, info = self.steps[phase](replicated, next(self.feed))
       infos.append(info)
       step += 1
       evaluating, saving, logging_now = (
         step == end or (every > 0 and step % every == 0) for every in stops
       )
-      if not (evaluating or saving or logging_now):
+      stopping = self.signals.ask_to_stop(step) and step < self.total
+      if not (evaluating or saving or logging_now or stopping):
         continue
-      values = _averages(infos, step)
+      state, new = _first(replicated), _floats(infos)
       seconds = time.perf_counter() - clock
-      values |= {"seconds": seconds, "steps_per_second": len(infos) / seconds}
-      if phase != "pretrain":
-        values |= _usage(_first(replicated.prior))
-      self.metrics.write(step, phase, "train", values)
-      self._show(bar, phase, step, values, len(infos))
-      infos = []
-      if evaluating or saving:
-        state = _first(replicated)
+      broken = [name for info in new for name in _not_finite(info, state)]
+      if broken:
+        self._fail(saved, phase, len(new), broken)
+      pending = [*saved.pending, *new]
+      if evaluating or saving or logging_now:
+        values = {
+          name: float(np.mean([info[name] for info in pending]))
+          for name in pending[0]
+        }
+        values |= {
+          "seconds": seconds,
+          "steps_per_second": len(new) / seconds,
+        }
+        if phase != "pretrain":
+          values |= _usage(state.prior)
+        self.metrics.write(step, phase, "train", values)
+        self._show(bar, phase, step, values, len(new))
+        pending = []
       if evaluating:
         result = evaluate(self.experiment, state)
         self.metrics.write(step, phase, "test", result.scalars())
         self.evaluations[step] = result
-        if step < self.total:  # the last one is reported
+        if step < self.total and processes.is_primary():  # else reported
           with bar.external_write_mode():
             print(f"step {step} ({phase}), test set: {result}", flush=True)
             warn_of_collapse(result)
-      if saving:
-        self.checkpoints.save(state)
-      clock = time.perf_counter()
-    return state
+      saved = Saved(
+        state, phase, list(self.metrics.rows), pending, self.feed.get_state()
+      )
+      if evaluating or saving or stopping:
+        self.checkpoints.save(saved)
+      if stopping:
+        raise processes.Stopped(
+          f"stopped by {self.signals.name} after step {step} of {self.total}, "
+          "which is saved; the same command continues."
+        )
+      self.checkpoints.check_for_errors()
+      infos, clock = [], time.perf_counter()
+    return saved
+
+  def _fail(
+    self, saved: Saved, phase: str, num_steps: int, broken: list[str]
+  ) -> NoReturn:
+    """Finds the step since `saved` that is not finite; saves what was before.
+
+    The steps are pure, so that going through them again gives what they gave.
+    """
+    self.feed.set_state(saved.position)
+    replicated = self._replicate(saved.state)
+    for _ in range(num_steps):
+      replicated, info = self.steps[phase](replicated, next(self.feed))
+      state, (new,) = _first(replicated), _floats([info])
+      if broken := _not_finite(new, state):
+        break
+      saved = dataclasses.replace(
+        saved,
+        state=state,
+        phase=phase,
+        pending=[*saved.pending, new],
+        position=self.feed.get_state(),
+      )
+    self.checkpoints.save(saved)
+    step = int(saved.state.step)
+    raise FloatingPointError(
+      f"step {step + 1}: {', '.join(broken)} not finite. The state of step "
+      f"{step} is saved. Lower config.learning_rate, or raise "
+      "config.kl_anneal_steps, in another --workdir."
+    )
 
   def _replicate(self, state: TrainState) -> TrainState:
-    shape = (self.num_devices,)
-    return jax.tree.map(lambda x: jnp.broadcast_to(x, shape + x.shape), state)
+    shape = (len(self.here),)
+    return jax.tree.map(
+      lambda x: jnp.broadcast_to(x, shape + x.shape),
+      processes.same_everywhere(state),
+    )
 
   def _batch(self, step: int) -> Batch:
-    """The batch of a step, a part for each device."""
+    """This process's rows of the batch of a step, a part for each device."""
     train, config = self.experiment.train, self.experiment.config
     indices = data.batch_indices(
       config.seed, step, num_data=len(train), batch_size=config.batch_size
     )
+    rows = indices.reshape(self.num_devices, -1)[self.here]
     return jax.tree.map(
-      lambda x: x.reshape(self.num_devices, -1, *x.shape[1:]),
-      train.batch(indices),
+      lambda x: x.reshape(rows.shape + x.shape[1:]), train.batch(rows.ravel())
     )
 
   def _show(
@@ -238,21 +356,35 @@ def _usage(state: prior.PriorState) -> dict[str, float]:
   return out
 
 
-def _averages(infos: list[dict[str, jax.Array]], step: int) -> dict[str, float]:
-  """Means over the steps up to `step`.
+def _floats(infos: list[dict[str, jax.Array]]) -> list[dict[str, float]]:
+  """Infos of steps, on the host."""
+  return [
+    {name: float(values[0]) for name, values in info.items()}
+    for info in jax.device_get(infos)
+  ]
 
-  Raises:
-    FloatingPointError: naming the first step and term that is not finite.
-  """
-  fetched = jax.device_get(infos)
-  names = fetched[0].keys()
-  table = {name: [float(i[name][0]) for i in fetched] for name in names}
-  parts = [name for name in names if name != "bound"]
-  for row in range(len(fetched)):
-    broken = [name for name in parts if not math.isfinite(table[name][row])]
-    if broken:
-      raise FloatingPointError(
-        f"step {step - len(fetched) + row + 1}: {', '.join(broken)} is not "
-        "finite. Lower config.learning_rate, or raise config.kl_anneal_steps."
+
+def _not_finite(info: dict[str, float], state: TrainState) -> list[str]:
+  """Terms of a step that are not finite, else parts of the state after it."""
+  terms = [k for k, v in info.items() if k != "bound" and not math.isfinite(v)]
+  if terms:
+    return terms
+  return [name for name, ok in _finite_parts(state).items() if not ok]
+
+
+@jax.jit
+def _finite_parts(state: TrainState) -> dict[str, jax.Array]:
+  """Whether each part of a state is finite, by name."""
+  parts = ("params", "opt_state", "prior", "named_opt_state")
+  return {
+    name: jnp.all(
+      jnp.stack(
+        [
+          jnp.all(jnp.isfinite(x))
+          for x in jax.tree.leaves(getattr(state, name))
+        ]
+        or [jnp.array(True)]
       )
-  return {name: float(np.mean(values)) for name, values in table.items()}
+    )
+    for name in parts
+  }

@@ -6,13 +6,17 @@ import os
 import pathlib
 import platform
 import subprocess
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-import tensorboardX
 from ml_collections import ConfigDict
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
-from fmvae.files import write_text
+from fmvae.files import write_json, write_text
 
 _PACKAGES = (
   "fmvae",
@@ -26,8 +30,18 @@ _PACKAGES = (
 )
 
 
-def describe_run() -> dict[str, Any]:
-  """Commit, versions and hardware, for run.json."""
+Row = dict[str, Any]
+
+
+def write_start(workdir: pathlib.Path, seed: int, step: int) -> None:
+  """Adds a start of the run to run.json: commit, versions and hardware."""
+  path = workdir / "run.json"
+  starts = json.loads(path.read_text())["starts"] if path.exists() else []
+  starts.append({"step": step, **_describe_start()})
+  write_json(path, {"seed": seed, "starts": starts})
+
+
+def _describe_start() -> dict[str, Any]:
   devices = jax.devices()
   return {
     "commit": _commit(),
@@ -35,6 +49,7 @@ def describe_run() -> dict[str, Any]:
     "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
     "device": devices[0].device_kind,
     "num_devices": len(devices),
+    "num_processes": jax.process_count(),
     "cpu_cores": os.cpu_count(),
   }
 
@@ -86,11 +101,11 @@ def check_config(workdir: pathlib.Path, config: ConfigDict) -> None:
   """
   if not (workdir / "config.json").exists():
     return
-  found = _flat(read_config(workdir))
+  found, wanted = _flat(read_config(workdir)), _flat(config)
   differing = [
-    f"config.{name}: {found.get(name)!r} there, {value!r} asked for"
-    for name, value in _flat(config).items()
-    if found.get(name) != value
+    f"config.{name}: {found.get(name)!r} there, {wanted.get(name)!r} asked for"
+    for name in {**wanted, **found}
+    if found.get(name) != wanted.get(name)
   ]
   if differing:
     raise ValueError(
@@ -114,29 +129,53 @@ def _flat(config: ConfigDict) -> dict[str, Any]:
   return out
 
 
-def _step(row: str) -> float:
-  """The step of a metrics row; infinity for one that was cut off."""
-  try:
-    return json.loads(row)["step"]
-  except json.JSONDecodeError:
-    return float("inf")
+class Rows:
+  """Rows of numbers by step; a context manager, as what writes them is."""
 
+  def __init__(self, rows: Sequence[Row]):
+    self.rows = list(rows)
 
-class Metrics:
-  """Rows of numbers by step, as metrics.jsonl and as TensorBoard events."""
-
-  def __init__(self, workdir: pathlib.Path, from_step: int):
-    path = workdir / "metrics.jsonl"
-    rows = path.read_text().splitlines() if path.exists() else []
-    kept = [row for row in rows if _step(row) <= from_step]
-    write_text(path, "".join(row + "\n" for row in kept))
-    self._file = path.open("a")
-    self._events = tensorboardX.SummaryWriter(
-      str(workdir / "tensorboard"), purge_step=from_step + 1
-    )
-
-  def __enter__(self) -> "Metrics":
+  def __enter__(self) -> "Rows":
     return self
+
+  def __exit__(self, *_) -> None:
+    pass
+
+  def write(
+    self, step: int, phase: str, split: str, values: dict[str, float]
+  ) -> None:
+    """Adds a row; `split` is 'train' or 'test'."""
+    self.rows.append({"step": step, "phase": phase, "split": split, **values})
+
+
+class Metrics(Rows):
+  """Rows that go to metrics.jsonl and to TensorBoard events.
+
+  Both files take a row whole before `write` returns, or it raises OSError. The
+  queue of tensorboardX's SummaryWriter would wait forever on a full disk.
+  """
+
+  def __init__(
+    self, workdir: pathlib.Path, rows: Sequence[Row], from_step: int
+  ):
+    """Starts the files, or goes on with them.
+
+    Args:
+      workdir: of the run.
+      rows: so far; whatever else metrics.jsonl holds was written after the
+        checkpoint from which the run continues, and will come again.
+      from_step: of that checkpoint; TensorBoard forgets what lies after it.
+    """
+    super().__init__(rows)
+    path = workdir / "metrics.jsonl"
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    self._file = path.open("a")
+    (workdir / "tensorboard").mkdir(exist_ok=True)
+    self._events = EventsWriter(
+      str(workdir / "tensorboard" / "events"), f".{os.getpid()}.{from_step}"
+    )
+    start = SessionLog(status=SessionLog.START)
+    self._add_event(step=from_step + 1, session_log=start)
 
   def __exit__(self, *_) -> None:
     self._file.close()
@@ -146,8 +185,12 @@ class Metrics:
     self, step: int, phase: str, split: str, values: dict[str, float]
   ) -> None:
     """Adds a row; `split` is 'train' or 'test'."""
-    row = {"step": step, "phase": phase, "split": split, **values}
-    self._file.write(json.dumps(row) + "\n")
+    super().write(step, phase, split, values)
+    self._file.write(json.dumps(self.rows[-1]) + "\n")
     self._file.flush()
     for name, value in values.items():
-      self._events.add_scalar(f"{split}/{name}", value, step)
+      self._add_event(step=step, summary=scalar(f"{split}/{name}", value))
+    self._events.flush()
+
+  def _add_event(self, **fields: Any) -> None:
+    self._events.write_event(Event(wall_time=time.time(), **fields))

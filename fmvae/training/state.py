@@ -42,6 +42,17 @@ class Batch(struct.PyTreeNode):
   labels: jax.Array  # int32 [B, I], -1 where missing
 
 
+def pack(state: TrainState) -> TrainState:
+  """The state as arrays of numbers, its key included."""
+  return state.replace(key=jax.random.key_data(state.key))
+
+
+def unpack(packed: TrainState) -> TrainState:
+  """The inverse of `pack`."""
+  arrays = jax.tree.map(jnp.asarray, packed)
+  return arrays.replace(key=jax.random.wrap_key_data(arrays.key))
+
+
 def init(
   key: jax.Array,
   vae: VAE,

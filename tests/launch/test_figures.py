@@ -141,9 +141,9 @@ def test_errors_of_tables_and_runs(prepared, tmp_path, table):
   for step in (3, 4):
     workdir = tmp_path / str(step)
     loop.prepare(exp, workdir, devices=[None])
-    with checkpoints.Checkpoints(workdir) as saved:
+    with checkpoints.Checkpoints(workdir, keep=1) as saved:
       state = exp.init()
-      saved.save(state.replace(step=state.step + step))
+      saved.save(checkpoints.Saved(state.replace(step=state.step + step)))
     lines.append(
       ("--figure=4", f"--workdir={workdir}", f"--data_dir={prepared}")
     )

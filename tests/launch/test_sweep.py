@@ -92,7 +92,7 @@ def test_a_shared_pretraining_changes_nothing(prepared, tmp_path):
     loop.prepare(exp, tmp_path / name, devices)
     loop.train(exp, tmp_path / name, devices, initial)
     with checkpoints.Checkpoints(tmp_path / name) as saved:
-      states.append(saved.restore(exp.init()))
+      states.append(saved.restore(exp.init()).state)
   whole, shared = (s.replace(key=jax.random.key_data(s.key)) for s in states)
   jax.tree.map(np.testing.assert_array_equal, whole, shared)
   results = [

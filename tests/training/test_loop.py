@@ -36,7 +36,7 @@ def rows(workdir, split):
 
 def final_state(exp, workdir):
   with checkpoints.Checkpoints(workdir) as saved:
-    state = saved.restore(exp.init())
+    state = saved.restore(exp.init()).state
   return state.replace(key=jax.random.key_data(state.key))
 
 
@@ -63,7 +63,8 @@ def test_a_run_leaves_what_a_person_looks_for(finished):
   }
   record = json.loads((workdir / "run.json").read_text())
   assert record["seed"] == 0
-  assert {"commit", "packages", "device"} <= record.keys()
+  assert [start["step"] for start in record["starts"]] == [0]
+  assert {"commit", "packages", "device"} <= record["starts"][0].keys()
   assert list((workdir / "tensorboard").glob("events.out.tfevents.*"))
   training, test = rows(workdir, "train"), rows(workdir, "test")
   assert [r["step"] for r in training] == [2, 4, 6, 8, 10, 12]
@@ -140,7 +141,7 @@ def test_a_loss_that_is_not_finite_names_step_and_term(prepared, tmp_path):
 def test_evaluation_does_not_depend_on_training_noise(finished):
   exp, workdir, result = finished
   with checkpoints.Checkpoints(workdir) as saved:
-    state = saved.restore(exp.init())
+    state = saved.restore(exp.init()).state
   assert evaluation.evaluate(exp, state) == result
   many = evaluation.evaluate(exp, state, num_samples=8)
   assert many.kl_z == pytest.approx(result.kl_z, rel=1e-5)

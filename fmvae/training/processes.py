@@ -1,0 +1,154 @@
+"""The processes of a run, one a host, and the signals that end them.
+
+Several processes train one model under `jax.distributed`: each feeds the
+devices of its host its own rows of every batch, all write checkpoints, and the
+first writes everything else.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fmvae.training.state import TrainState, pack, unpack
+
+# The exit code of a run that the same command continues: it was told to stop
+# and has saved its state, or it has lost another process.
+EXIT_CONTINUE = os.EX_TEMPFAIL
+
+_PATIENCE_S = 30  # after which a silent process counts as lost
+_MESSAGE_BYTES = 4096
+
+
+class Stopped(Exception):
+  """The run was told to stop and has saved its state."""
+
+
+class PeerLost(Exception):
+  """Another process of the run has ended."""
+
+
+def start(
+  coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> None:
+  """Joins the other processes of the run; before anything else uses JAX.
+
+  With three None: those of the Slurm step that this process is a task of, and
+  none elsewhere.
+
+  Args:
+    coordinator: host:port of the first process.
+    num_processes: of the run.
+    process_id: of this one, from 0.
+
+  Raises:
+    ValueError: some are given and others not, or the others do not come.
+  """
+  given = (coordinator, num_processes, process_id)
+  if all(value is None for value in given):
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) == 1:
+      return
+  elif any(value is None for value in given):
+    raise ValueError(
+      "--coordinator, --num_processes and --process_id go together"
+    )
+  try:
+    jax.distributed.initialize(
+      *given,
+      heartbeat_timeout_seconds=_PATIENCE_S,
+      shutdown_timeout_seconds=_PATIENCE_S,
+    )
+  except RuntimeError as error:
+    raise ValueError(
+      f"the processes of this run did not find each other ({error})"
+    ) from error
+
+
+def is_primary() -> bool:
+  """Whether this process writes what one process writes."""
+  return jax.process_index() == 0
+
+
+def on_primary(do: Callable[[], Any], error: type[Exception]) -> None:
+  """Calls `do` on the first process while the others wait.
+
+  Raises:
+    error: on all processes, where `do` raises it on the first.
+  """
+  if jax.process_count() == 1:
+    do()
+    return
+  message = ""
+  if is_primary():
+    try:
+      do()
+    except error as failure:
+      message = str(failure)
+  text = np.zeros(_MESSAGE_BYTES, np.uint8)
+  encoded = message.encode()[:_MESSAGE_BYTES]
+  text[: len(encoded)] = np.frombuffer(encoded, np.uint8)
+  text = np.asarray(multihost_utils.broadcast_one_to_all(text), np.uint8)
+  message = text.tobytes().rstrip(b"\0").decode(errors="replace")
+  if message:
+    raise error(message)
+
+
+def same_everywhere(state: TrainState) -> TrainState:
+  """The first process's state."""
+  if jax.process_count() == 1:
+    return state
+  return unpack(multihost_utils.broadcast_one_to_all(pack(state)))
+
+
+def shared(packed: TrainState) -> TrainState:
+  """Numbers on the host as one array over all devices, for all to save."""
+  if jax.process_count() == 1:
+    return packed
+  sharding = NamedSharding(Mesh(jax.devices(), "devices"), PartitionSpec())
+  return jax.tree.map(
+    lambda x: jax.make_array_from_callback(x.shape, sharding, lambda i: x[i]),
+    packed,
+  )
+
+
+class Signals:
+  """While entered, SIGTERM and SIGINT ask the run to stop after a step.
+
+  A second one ends the process at once. In a run of several processes JAX
+  takes SIGTERM for any of them and has all stop after the same step.
+  """
+
+  def __init__(self) -> None:
+    self.name: str | None = None
+    self._former: dict[int, object] = {}
+
+  def __enter__(self) -> "Signals":
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and jax.process_count() == 1:
+      for number in (signal.SIGTERM, signal.SIGINT):
+        self._former[number] = signal.signal(number, self._receive)
+    return self
+
+  def __exit__(self, *_) -> None:
+    for number, handler in self._former.items():
+      signal.signal(number, handler)  # type: ignore[arg-type]
+    self._former = {}
+
+  def _receive(self, number: int, _) -> None:
+    self.name = signal.Signals(number).name
+    self.__exit__()
+
+  def ask_to_stop(self, step: int) -> bool:
+    """Whether to stop after `step`; the same for every process."""
+    if (
+      jax.process_count() > 1
+      and multihost_utils.reached_preemption_sync_point(step)
+    ):
+      self.name = "SIGTERM"
+    return self.name is not None
