@@ -26,9 +26,9 @@ _ENCODE_SIZE = 500
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-  """One part of a data set, in memory."""
+  """One part of a data set."""
 
-  images: np.ndarray  # uint8 [N, H, W, C], as a step expects them
+  images: data.Images  # uint8 [N, H, W, C], as a step expects them
   labels: np.ndarray  # int32 [N, I], what the model may see, -1 elsewhere
   features: dict[str, np.ndarray]  # every label of the data set, for scoring
 
@@ -166,7 +166,7 @@ class Experiment:
   def encode(
     self,
     state: TrainState,
-    images: np.ndarray,
+    images: data.Images,
     to_input: Callable[[Array, Array], Array],
     key: Array,
   ) -> tuple[Array, Array]:
@@ -271,7 +271,11 @@ def build(
   dataset = config.dataset
   sets = {
     split: data.load(
-      dataset.name, split, data_dir=data_dir, manual_dir=manual_dir
+      dataset.name,
+      split,
+      data_dir=data_dir,
+      manual_dir=manual_dir,
+      in_memory=dataset.in_memory or split == "test",
     )
     for split in ("train", "test")
   }
@@ -359,7 +363,8 @@ def _split(
   training: bool,
 ) -> Split:
   """Binarises for good what is static and picks the labels the model sees."""
-  dataset, images = config.dataset, source.images
+  dataset = config.dataset
+  images: Any = source.images  # on disk where they are not made binary here
   kind = dataset.binarisation
   if kind == "threshold":
     images = data.binarisation.threshold(images, dataset.threshold)

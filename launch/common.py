@@ -11,12 +11,12 @@ from ml_collections import ConfigDict
 
 from fmvae import experiment
 
-_DATA_DIR = flags.DEFINE_string(
+DATA_DIR = flags.DEFINE_string(
   "data_dir",
   None,
   "Where prepared data sets are kept; else as TFDS does.",
 )
-_MANUAL_DIR = flags.DEFINE_string(
+MANUAL_DIR = flags.DEFINE_string(
   "manual_dir", None, "Where source files of data sets lie; else downloaded."
 )
 
@@ -59,11 +59,6 @@ def check_arguments(argv: list[str]) -> None:
     sys.exit(f"error: unexpected argument {argv[1]!r}; fields need --config.")
 
 
-def data_folders() -> dict[str, str | None]:
-  """The flags `data_dir` and `manual_dir`, by name."""
-  return {"data_dir": _DATA_DIR.value, "manual_dir": _MANUAL_DIR.value}
-
-
 def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
   """The experiment of a config.
 
@@ -75,4 +70,6 @@ def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
     ValueError: bad input, in a sentence.
   """
   check_arguments(argv)
-  return experiment.build(config, **data_folders())
+  return experiment.build(
+    config, data_dir=DATA_DIR.value, manual_dir=MANUAL_DIR.value
+  )

@@ -80,9 +80,16 @@ def main(argv: list[str]) -> None:
 
 def _prepare_data(plan: sweep.plan.Plan) -> None:
   """Prepares every data set once, before several tasks need it."""
-  for name in {point.config.dataset.name for point in plan.points}:
+  datasets = [point.config.dataset for point in plan.points]
+  for name, in_memory in {(d.name, d.in_memory) for d in datasets}:
     for split in ("train", "test"):
-      data.load(name, split, **common.data_folders())
+      data.load(
+        name,
+        split,
+        in_memory=in_memory or split == "test",
+        data_dir=common.DATA_DIR.value,
+        manual_dir=common.MANUAL_DIR.value,
+      )
 
 
 def _engine(folder: pathlib.Path) -> sweep.engines.Engine:
@@ -99,9 +106,9 @@ def _engine(folder: pathlib.Path) -> sweep.engines.Engine:
 
 def _command(task: sweep.plan.Task) -> list[str]:
   folders = [
-    f"--{name}={pathlib.Path(value).absolute()}"
-    for name, value in common.data_folders().items()
-    if value is not None
+    f"--{flag.name}={pathlib.Path(flag.value).absolute()}"
+    for flag in (common.DATA_DIR, common.MANUAL_DIR)
+    if flag.value is not None
   ]
   return [sys.executable, "-m", f"launch.{task.program}", *task.flags, *folders]
 

@@ -24,6 +24,7 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
+from fmvae.data import DataError
 from fmvae.files import InUseError, StorageError
 from fmvae.training import checkpoints, loop, processes, records
 from launch import common
@@ -75,6 +76,7 @@ def main(argv: list[str]) -> None:
     InUseError,
     StorageError,
     FloatingPointError,
+    DataError,
     checkpoints.CheckpointError,
   ) as error:
     _end(f"error: {error}", 1)

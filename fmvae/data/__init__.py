@@ -9,7 +9,7 @@ from fmvae.data.batches import batch_indices, keep_labels
 from fmvae.data.feeds import Feed, feed
 from fmvae.data.files import DataError
 from fmvae.data.images import resize_area
-from fmvae.data.imagesets import ImageSet, resplit
+from fmvae.data.imagesets import Images, ImageSet, Records, resplit
 from fmvae.data.sources import DATASETS, load
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
   "DataError",
   "Feed",
   "ImageSet",
+  "Images",
+  "Records",
   "batch_indices",
   "binarisation",
   "feed",

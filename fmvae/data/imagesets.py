@@ -1,11 +1,11 @@
-"""Splits of a data set in memory, and how they are read from disk."""
+"""Splits of a data set, in memory or on disk, and how they are read."""
 
 import contextlib
 import dataclasses
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -19,9 +19,62 @@ _RECORDS_PER_READ = 1_000
 _DECODED_VERSION = 1  # of how images are decoded and resized
 
 
+class Images(Protocol):
+  """uint8 [N, H, W, C]: an array, or `Records`."""
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """Of all images."""
+
+  def __len__(self) -> int:
+    """N."""
+
+  def __getitem__(self, rows: Any, /) -> Any:
+    """The images of a slice or of integers, as an array."""
+
+
+class Records:
+  """The images of a split on disk, decoded when they are asked for.
+
+  Indexed by a slice or by integers it gives what the array of all images would.
+  """
+
+  dtype = np.dtype(np.uint8)
+
+  def __init__(self, builder: Any, split: str):
+    """Looks at the first record of a prepared data set.
+
+    Raises:
+      ValueError: it cannot be decoded.
+    """
+    self._builder, self._split = builder, split
+    self._source = builder.as_data_source(split)
+    self._adapt = _adapter(builder)
+    (first,) = _examples(self._source, [0])
+    self.shape = (len(self._source), *self._adapt(first["image"]).shape)
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+    """Images `[n, H, W, C]`; DataError names a record that is damaged."""
+    chosen = np.arange(len(self))[rows].tolist()
+    out = np.empty((len(chosen), *self.shape[1:]), np.uint8)
+    try:
+      for place, example in enumerate(_examples(self._source, chosen)):
+        image = self._adapt(example["image"])
+        _check_shape(image, out, chosen[place])
+        out[place] = image
+    except (OSError, RuntimeError, ValueError) as error:
+      raise DataError(
+        f"{_broken(self._builder, self._split)} ({error}): {_REMEDY}"
+      ) from error
+    return out
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-  """One split of a data set, in memory.
+  """One split of a data set.
 
   Attributes:
     images: uint8 [N, H, W, C].
@@ -32,7 +85,7 @@ class ImageSet:
     split: name of the split.
   """
 
-  images: np.ndarray  # [N, H, W, C]
+  images: Images  # [N, H, W, C]
   labels: dict[str, np.ndarray]  # [N] each
   name: str
   split: str
@@ -68,7 +121,7 @@ def resplit(
     )
   order = permutation(seed, "split", total)
   chosen = np.split(order[: sum(sizes)], np.cumsum(sizes)[:-1])
-  images = np.concatenate([s.images for s in sets])
+  images = np.concatenate([s.images[:] for s in sets])
   labels = {
     name: np.concatenate([s.labels[name] for s in sets])
     for name in sets[0].labels
@@ -85,82 +138,135 @@ def resplit(
   ]
 
 
-def read(builder: Any, split: str) -> ImageSet:
-  """Reads one split of a prepared data set.
+def read(builder: Any, split: str, in_memory: bool = True) -> ImageSet:
+  """Reads one split of a prepared data set, or its labels alone.
 
   Raises:
-    DataError: the prepared copy is not complete.
+    DataError: the prepared copy is not complete, a record cannot be decoded or
+      a label is out of range; names it.
   """
-  broken = (
-    f"{builder.data_path} holds no complete copy of data set"
-    f" {builder.name!r} in the array_record format"
-  )
-  remedy = "move this folder away and load again, or pass another --data_dir."
+  broken = _broken(builder, split)
   if not builder.is_prepared():
-    raise DataError(f"{broken}: {remedy}")
+    raise DataError(f"{broken}: {_REMEDY}")
   if split not in builder.info.splits:
     raise DataError(
       f"The pictures of {builder.name!r} in {builder.data_path} include none"
       f" of split {split!r}; it has {', '.join(builder.info.splits)}."
     )
-  try:
-    arrays = _decoded(builder, split)
-  except (OSError, NotImplementedError, RuntimeError, ValueError) as error:
-    raise DataError(f"{broken} ({error}): {remedy}") from error
   import tensorflow_datasets as tfds  # loads slowly
 
-  images = arrays.pop("image")
+  classes = {
+    name: feature
+    for name, feature in builder.info.features.items()
+    if isinstance(feature, tfds.features.ClassLabel)
+  }
+  try:
+    if in_memory:
+      arrays = _kept(builder, split, "decoded", {})
+      images: Images = arrays.pop("image")
+    else:
+      skip = {"image": tfds.decode.SkipDecoding()}
+      arrays = _kept(builder, split, "labels", skip)
+      images = Records(builder, split)
+    for name, feature in classes.items():
+      _check_labels(name, arrays[name], feature.num_classes)
+  except (OSError, NotImplementedError, RuntimeError, ValueError) as error:
+    raise DataError(f"{broken} ({error}): {_REMEDY}") from error
   if "attributes" in arrays:
     columns = np.ascontiguousarray(arrays.pop("attributes").T)
     arrays.update(zip(builder.ATTRIBUTES, columns, strict=True))
     values = builder.VALUES
   else:
-    values = {
-      name: tuple(feature.names)
-      for name, feature in builder.info.features.items()
-      if isinstance(feature, tfds.features.ClassLabel) and feature.names
-    }
+    values = {k: tuple(f.names) for k, f in classes.items() if f.names}
   return ImageSet(images, arrays, builder.name, split, values)
 
 
-def _decoded(builder: Any, split: str) -> dict[str, np.ndarray]:
-  """All features of a split; kept decoded beside it for the next time.
+_REMEDY = "move this folder away and load again, or pass another --data_dir."
+
+
+def _broken(builder: Any, split: str) -> str:
+  return (
+    f"{builder.data_path} holds no complete copy of split {split!r} of data set"
+    f" {builder.name!r} in the array_record format"
+  )
+
+
+def _kept(
+  builder: Any, split: str, what: str, decoders: dict[str, Any]
+) -> dict[str, np.ndarray]:
+  """Features of a split; kept decoded beside it for the next time.
 
   Decoding PNG or JPEG takes seconds to minutes, reading the arrays a tenth of
   a second. Where they cannot be kept or are damaged, they are decoded anew.
   """
-  path = Path(builder.data_path) / f"decoded-{_DECODED_VERSION}-{split}.npz"
+  path = Path(builder.data_path) / f"{what}-{_DECODED_VERSION}-{split}.npz"
   try:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
       return dict(kept)
   except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-    arrays = _decode(builder, split)
+    arrays = _decode(builder, split, decoders)
   with contextlib.suppress(OSError), replacing(path) as temporary:
     np.savez(temporary, allow_pickle=False, **arrays)
   return arrays
 
 
-def _decode(builder: Any, split: str) -> dict[str, np.ndarray]:
-  """Reads all records of a split."""
-  adapt = omniglot_28 if builder.name == "omniglot" else np.asarray
+def _decode(
+  builder: Any, split: str, decoders: dict[str, Any]
+) -> dict[str, np.ndarray]:
+  """Reads all records of a split; leaves out what is not decoded."""
+  adapt = _adapter(builder)
   arrays: dict[str, np.ndarray] = {}
-  source = builder.as_data_source(split)
-  count = len(source)
-  for index, example in enumerate(_examples(source, builder.name, split)):
-    example["image"] = adapt(example["image"])
+  source = builder.as_data_source(split, decoders=decoders)
+  count, title = len(source), f"Reading {builder.name} {split}"
+  examples = _examples(source, range(count))
+  for index, example in enumerate(
+    tqdm(examples, title, total=count, disable=None)
+  ):
+    if "image" in decoders:
+      del example["image"]
+    else:
+      example["image"] = adapt(example["image"])
     for key, value in example.items():
       if index == 0:
         dtype = np.uint8 if key == "image" else np.int32
         arrays[key] = np.empty((count, *np.shape(value)), dtype)
+      _check_shape(value, arrays[key], index)
       arrays[key][index] = value
   return arrays
 
 
-def _examples(source: Any, name: str, split: str):
-  with tqdm(
-    total=len(source), desc=f"Reading {name} {split}", disable=None
-  ) as bar:
-    for start in range(0, len(source), _RECORDS_PER_READ):
-      stop = min(start + _RECORDS_PER_READ, len(source))
-      yield from source.__getitems__(range(start, stop))
-      bar.update(stop - start)
+def _adapter(builder: Any) -> Callable[[np.ndarray], np.ndarray]:
+  """From a stored image to the one that a network sees."""
+  return omniglot_28 if builder.name == "omniglot" else np.asarray
+
+
+def _examples(source: Any, rows: Sequence[int]) -> Iterator[dict[str, Any]]:
+  """The examples at `rows`; ValueError names one that cannot be decoded."""
+  for start in range(0, len(rows), _RECORDS_PER_READ):
+    some = rows[start : start + _RECORDS_PER_READ]
+    try:
+      examples = source.__getitems__(some)
+    except Exception:  # of any kind, from any decoder
+      for row in some:
+        try:
+          source.__getitems__([row])
+        except Exception as error:
+          raise ValueError(f"record {row} cannot be read: {error}") from error
+      raise
+    yield from examples
+
+
+def _check_shape(value: Any, like: np.ndarray, row: int) -> None:
+  if np.shape(value) != like.shape[1:]:
+    raise ValueError(
+      f"record {row} has shape {np.shape(value)}, others {like.shape[1:]}"
+    )
+
+
+def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
+  wrong = np.flatnonzero((labels < -1) | (labels >= num_classes))
+  if len(wrong):
+    raise ValueError(
+      f"record {wrong[0]} has {name} {labels[wrong[0]]}, and {len(wrong) - 1} "
+      f"more are wrong: expected 0 to {num_classes - 1}, or -1 for none"
+    )

@@ -32,13 +32,14 @@ def load(
   *,
   data_dir: str | Path | None = None,
   manual_dir: str | Path | None = None,
+  in_memory: bool = True,
 ) -> ImageSet:
   """Loads one split, preparing the data set first where that is needed.
 
   | name         | images  | labels                                        |
   |--------------|---------|-----------------------------------------------|
   | `uci_digits` | 8x8x1   | `label`                                       |
-  | `shapes`     | 32x32x3 | `shape`, `colour`, `size`, `position`,        |
+  | `shapes`     | 32x32x3 | `shape`, `colour`, `size`, `frame`,           |
   |              |         | `background`                                  |
   | `mnist`      | 28x28x1 | `label`                                       |
   | `omniglot`   | 28x28x1 | `label`, `alphabet`, `alphabet_char_id`       |
@@ -57,9 +58,10 @@ def load(
     manual_dir: a folder with the original source files, directly or in a
       folder with the data set's name. If None, `mnist` and `omniglot` are
       downloaded when they have to be prepared.
+    in_memory: False leaves the images on disk (`Records`) and reads the labels.
 
   Returns:
-    The whole split in memory.
+    The split.
 
   Raises:
     DataError: for anything that the user can put right: an unknown name or
@@ -80,7 +82,7 @@ def load(
   if not builder.data_path.exists():
     _prepare(builder, _source_folder(name, manual_dir))
     builder = _open(name, data_dir)
-  return read(builder, split)
+  return read(builder, split, in_memory)
 
 
 def _open(name: str, data_dir: str | Path | None) -> Any:

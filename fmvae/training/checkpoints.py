@@ -9,9 +9,12 @@ everything, and a checkpoint that disagrees with it counts as unreadable.
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 import pathlib
+import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -81,8 +84,8 @@ class Checkpoints:
       options=ocp.CheckpointManagerOptions(
         preservation_policy=self._keep,
         cleanup_tmp_directories=not self._reading,  # of a run that was killed
-        read_only=self._reading,
         create=not self._reading,
+        save_root_metadata=not self._reading,
       ),
     )
 
@@ -114,6 +117,9 @@ class Checkpoints:
       return
     self._keep.learn(saved.rows)
     packed, record = jax.device_get(pack(saved.state)), saved.record()
+    size = sum(x.nbytes for x in jax.tree.leaves(packed))
+    if shutil.disk_usage(self._folder).free < size:  # Orbax would say it at
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # great length
     self._manager.save(
       step,
       args=ocp.args.Composite(

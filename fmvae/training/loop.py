@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fmvae import data, prior
 from fmvae.evaluation import Evaluation, evaluate, report, warn_of_collapse
@@ -155,11 +156,9 @@ class _Run:
   ):
     self.experiment = experiment
     self.num_devices = len(devices)
-    self.here = [  # places of this process's devices
-      i
-      for i, device in enumerate(devices)
-      if device.process_index == jax.process_index()
-    ]
+    here = jax.process_index()
+    self.here = [i for i, d in enumerate(devices) if d.process_index == here]
+    self.devices = [devices[i] for i in self.here]
     self.evaluations: dict[int, Evaluation] = {}  # by step
     self.total = max(experiment.phase_ends.values())
     self.checkpoints = checkpoints
@@ -296,9 +295,11 @@ class _Run:
     )
 
   def _replicate(self, state: TrainState) -> TrainState:
+    """A copy on each device of this process, along a new axis."""
     shape = (len(self.here),)
+    sharding = NamedSharding(Mesh(self.devices, _AXIS), PartitionSpec(_AXIS))
     return jax.tree.map(
-      lambda x: jnp.broadcast_to(x, shape + x.shape),
+      lambda x: jax.device_put(jnp.broadcast_to(x, shape + x.shape), sharding),
       processes.same_everywhere(state),
     )
 
@@ -340,8 +341,8 @@ class _Run:
 
 
 def _first(replicated: Any) -> Any:
-  """The first device's copy."""
-  return jax.tree.map(lambda x: x[0], replicated)
+  """The copy of this process's first device, on that device alone."""
+  return jax.tree.map(lambda x: x.addressable_shards[0].data[0], replicated)
 
 
 def _usage(state: prior.PriorState) -> dict[str, float]:

@@ -1,0 +1,449 @@
+"""What a run loses when the machine does its worst.
+
+  python -m experiments.studies.faults --workdir=runs/faults
+
+Each fault hits launch.train, a process of its own, at a random moment; the same
+command then continues the run, and its end is compared with that of a run that
+nothing disturbed: every array bit for bit, every row of metrics. `--times` is
+how often each fault is tried; the table goes to faults.csv. Disks that are full
+or read-only are file systems in memory, which root alone can mount; without
+that right the two faults are left out, and it says so.
+"""
+
+import csv
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from absl import app, flags, logging
+
+from experiments import digits
+from fmvae import experiment
+from fmvae.files import replacing
+from fmvae.training.checkpoints import Checkpoints, complete_steps
+from fmvae.training.state import pack
+
+_TIMES = flags.DEFINE_integer("times", 20, "How often each fault is tried.")
+_ONLY = flags.DEFINE_list("only", None, "Names of faults; all by default.")
+_OUT = flags.DEFINE_string("workdir", "runs/faults", "Where the runs are kept.")
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_STEPS = {"pretrain": 12, "prior": 12, "joint": 12}
+_EVERY = 3  # steps between checkpoints
+_CONTINUE = 75  # the exit code that launch.train documents
+_PATIENCE_S = 300.0  # with a run
+_BOUND_S = 60.0  # for a process to notice that the other one has gone
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """A row of the table."""
+
+  fault: str
+  tried: int
+  survived: int  # said what they should and ended as the undisturbed run
+  lost: int  # most steps that had to be taken again
+  remark: str
+
+
+class Run:
+  """A run of launch.train in a folder of its own, by one process or several."""
+
+  def __init__(self, bench: "Bench", workdir: pathlib.Path, num_processes: int):
+    self.bench = bench
+    self.workdir = workdir
+    self.num_processes = num_processes
+    self.processes: list[subprocess.Popen] = []
+
+  @property
+  def log(self) -> pathlib.Path:
+    """What the processes say, beside all workdirs."""
+    name = "_".join(self.workdir.relative_to(self.bench.folder).parts)
+    return self.bench.folder / f"{name}.log"
+
+  def start(self) -> None:
+    """Starts the run, or continues it."""
+    address = f"localhost:{_free_port()}"
+    for i in range(self.num_processes):
+      several = [
+        f"--coordinator={address}",
+        f"--num_processes={self.num_processes}",
+        f"--process_id={i}",
+      ]
+      with self.log.open("ab") as log:
+        self.processes.append(
+          subprocess.Popen(
+            [
+              *(
+                sys.executable,
+                "-m",
+                "launch.train",
+                f"--workdir={self.workdir}",
+              ),
+              "--config=experiments/digits.py:smoke",
+              *(f"--config.steps.{p}={n}" for p, n in _STEPS.items()),
+              "--config.log_every=1",
+              f"--config.checkpoint_every={_EVERY}",
+              f"--data_dir={self.bench.data_dir}",
+              *(several if self.num_processes > 1 else []),
+            ],
+            cwd=_ROOT,
+            stdout=log,
+            stderr=log,
+          )
+        )
+
+  def wait(self) -> list[int]:
+    """The exit codes."""
+    codes = [process.wait(_PATIENCE_S) for process in self.processes]
+    self.processes = []
+    return codes
+
+  def finish(self) -> None:
+    """Continues the run to its end."""
+    self.start()
+    if any(self.wait()):
+      raise RuntimeError(f"{self.workdir} does not end:\n{self.said()}")
+
+  def wait_for_a_step(self) -> None:
+    """Returns when the run has gone a step further, or has ended."""
+    before, deadline = self.last_row(), time.monotonic() + _PATIENCE_S
+    while all(p.poll() is None for p in self.processes):
+      if self.last_row() > before:
+        return
+      if time.monotonic() > deadline:
+        raise RuntimeError(f"{self.workdir} does not get on:\n{self.said()}")
+      time.sleep(0.002)
+
+  def said(self) -> str:
+    """All that the processes have said so far."""
+    return self.log.read_text(errors="replace")
+
+  def last_row(self) -> int:
+    """The step of the newest row of metrics, 0 before the first."""
+    path = self.workdir / "metrics.jsonl"
+    rows = path.read_text().split("\n")[:-1] if path.exists() else []
+    return json.loads(rows[-1])["step"] if rows else 0
+
+  def to_do_again(self) -> int:
+    """Steps since the newest checkpoint."""
+    return self.last_row() - max(complete_steps(self.workdir), default=0)
+
+  def end(self) -> tuple[list[np.ndarray], list[dict]]:
+    """Every array of the last state and every row, but for the clock's."""
+    with Checkpoints(self.workdir) as checkpoints:
+      saved = checkpoints.restore(jax.eval_shape(self.bench.experiment.init))
+    text = (self.workdir / "metrics.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    if list(saved.rows) != rows:
+      raise RuntimeError(f"{self.workdir}: metrics.jsonl is not what was saved")
+    clock = ("seconds", "steps_per_second")
+    rows = [{k: v for k, v in r.items() if k not in clock} for r in rows]
+    return jax.tree.leaves(jax.device_get(pack(saved.state))), rows
+
+  def is_as_undisturbed(self) -> bool:
+    """Whether the run has ended as it would have, bit for bit."""
+    arrays, rows = self.end()
+    wanted, wanted_rows = self.bench.undisturbed(self.num_processes)
+    pairs = zip(arrays, wanted, strict=True)
+    return rows == wanted_rows and all(np.array_equal(a, b) for a, b in pairs)
+
+
+class Bench:
+  """Makes runs of one small config on the digits of scikit-learn."""
+
+  def __init__(self, folder: pathlib.Path, data_dir: pathlib.Path, seed: int):
+    self.folder = folder
+    self.data_dir = data_dir
+    self.random = random.Random(seed)
+    self.undisturbed = functools.cache(self._undisturbed)
+    config = digits.get_config("smoke")
+    config.steps = _STEPS
+    self.experiment = experiment.build(config, data_dir=str(data_dir))
+
+  def run(self, name: str, num_processes: int = 1) -> Run:
+    """A run in a folder that has that name."""
+    return Run(self, self.folder / name, num_processes)
+
+  def _undisturbed(self, num_processes: int):
+    run = self.run(f"undisturbed_{num_processes}", num_processes)
+    run.finish()
+    return run.end()
+
+  def pause(self, longest: float) -> None:
+    """Waits for a random time."""
+    time.sleep(self.random.uniform(0, longest))
+
+
+def kill(bench: Bench, times: int) -> Outcome:
+  """SIGKILL at random moments, most of them while steps are taken."""
+  tried = survived = lost = writing = number = 0
+  while tried < times:
+    run, kills = bench.run(f"kill_{number}"), 0
+    number += 1
+    while tried + kills < times:
+      run.start()
+      if bench.random.random() < 0.2:  # at any moment of its life
+        bench.pause(10)
+      else:
+        run.wait_for_a_step()
+        bench.pause(1)
+      run.processes[0].kill()
+      if run.wait() == [0]:
+        break  # it had finished
+      kills += 1
+      lost = max(lost, run.to_do_again())
+      writing += any((run.workdir / "checkpoints").glob("*tmp*"))
+    run.finish()
+    tried += kills
+    survived += kills * run.is_as_undisturbed()
+  remark = f"{writing} of them while a checkpoint was being written"
+  return Outcome("kill -9", tried, survived, lost, remark)
+
+
+def stop(bench: Bench, times: int) -> Outcome:
+  """SIGTERM and SIGINT in turn."""
+  survived = lost = 0
+  for i in range(times):
+    run = bench.run(f"stop_{i}")
+    run.start()
+    run.wait_for_a_step()
+    bench.pause(0.5)
+    run.processes[0].send_signal((signal.SIGTERM, signal.SIGINT)[i % 2])
+    codes = run.wait()
+    lost = max(lost, run.to_do_again())
+    run.finish()
+    survived += codes == [_CONTINUE] and run.is_as_undisturbed()
+  return Outcome("SIGTERM, SIGINT", times, survived, lost, "exit code 75")
+
+
+def damage(bench: Bench, times: int) -> Outcome:
+  """The newest checkpoint has a bit flipped, a file cut short, a file lost."""
+  survived = lost = reported = 0
+  whole = bench.run("to_be_damaged")
+  whole.start()
+  while len(complete_steps(whole.workdir)) < 2 and whole.last_row() < 30:
+    time.sleep(0.01)
+  whole.processes[0].kill()
+  whole.wait()
+  before, newest = complete_steps(whole.workdir)[-2:]
+  for i in range(times):
+    run = bench.run(f"damage_{i}")
+    shutil.copytree(whole.workdir, run.workdir)
+    folder = run.workdir / "checkpoints" / str(newest)
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
+    if i % 2:  # the file that holds most of the numbers
+      path = max(files, key=lambda p: p.stat().st_size)
+    else:
+      path = bench.random.choice([p for p in files if p.stat().st_size])
+    content = bytearray(path.read_bytes())
+    place = bench.random.randrange(len(content))
+    if i % 3 == 0:
+      content[place] ^= 1 << bench.random.randrange(8)
+    path.write_bytes(content[:place] if i % 3 == 1 else content)
+    if i % 3 == 2:
+      path.unlink()
+    run.finish()
+    if f"The checkpoint of step {newest}" in run.said():
+      reported += 1
+      lost = max(lost, newest - before)
+    survived += run.is_as_undisturbed()
+  remark = f"{reported} reported, the others in files that nothing depends on"
+  fault = "newest checkpoint: bit flipped, file cut short, file lost"
+  return Outcome(fault, times, survived, lost, remark)
+
+
+def fill(bench: Bench, times: int) -> Outcome:
+  """The disk becomes full at a random moment; later there is room again."""
+
+  def harm(run: Run, disk: pathlib.Path) -> None:
+    run.start()
+    run.wait_for_a_step()
+    bench.pause(0.5)
+    free = shutil.disk_usage(disk).free - bench.random.randrange(500_000)
+    with (disk / "ballast").open("wb") as file:
+      os.posix_fallocate(file.fileno(), 0, max(free, 1))
+
+  return _on_disk(
+    *(bench, times, "full disk", "No space left on device", harm),
+    lambda disk: (disk / "ballast").unlink(),
+  )
+
+
+def freeze(bench: Bench, times: int) -> Outcome:
+  """The disk is read-only when a killed run is continued."""
+
+  def harm(run: Run, disk: pathlib.Path) -> None:
+    run.start()
+    run.wait_for_a_step()
+    bench.pause(0.5)
+    run.processes[0].kill()
+    run.wait()
+    _mount("-o", "remount,ro", str(disk))
+    run.start()
+
+  return _on_disk(
+    *(bench, times, "read-only disk", "Read-only file system", harm),
+    lambda disk: _mount("-o", "remount,rw", str(disk)),
+  )
+
+
+def _on_disk(
+  bench: Bench,
+  times: int,
+  fault: str,
+  sentence: str,
+  harm: Callable[[Run, pathlib.Path], None],
+  heal: Callable[[pathlib.Path], None],
+) -> Outcome:
+  survived = lost = 0
+  for i in range(times):
+    disk = bench.folder / f"{fault.replace(' ', '_')}_{i}"
+    disk.mkdir(parents=True)
+    _mount("-t", "tmpfs", "-o", "size=50m", "tmpfs", str(disk))
+    try:
+      run = bench.run(f"{disk.name}/run")
+      harm(run, disk)
+      codes = run.wait()
+      heal(disk)
+      lost = max(lost, run.to_do_again())
+      errors = [e for e in run.said().split("\n") if e.startswith("error: ")]
+      run.finish()
+      told = codes == [1] and len(errors) == 1 and sentence in errors[0]
+      survived += told and run.is_as_undisturbed()
+    finally:
+      subprocess.run(["umount", str(disk)], check=True)
+  return Outcome(fault, times, survived, lost, f"one sentence: {sentence}")
+
+
+def lose_peer(bench: Bench, times: int) -> Outcome:
+  """SIGKILL for one of two processes; the other must end by itself."""
+  survived = lost = 0
+  longest = 0.0
+  for i in range(times):
+    run = bench.run(f"peer_{i}", 2)
+    run.start()
+    run.wait_for_a_step()
+    bench.pause(1)
+    run.processes[i % 2].kill()
+    killed = time.monotonic()
+    codes = run.wait()
+    longest = max(longest, time.monotonic() - killed)
+    lost = max(lost, run.to_do_again())
+    told = "another process of this run has ended" in run.said()
+    run.finish()
+    survived += (
+      codes[1 - i % 2] == _CONTINUE and told and run.is_as_undisturbed()
+    )
+  remark = f"the other one ended within {longest:.1f} s, exit code 75"
+  return Outcome(
+    "kill -9 of one of two processes", times, survived, lost, remark
+  )
+
+
+def stop_peer(bench: Bench, times: int) -> Outcome:
+  """SIGTERM for one of two processes; both save and end."""
+  survived = lost = 0
+  for i in range(times):
+    run = bench.run(f"stop_peer_{i}", 2)
+    run.start()
+    run.wait_for_a_step()
+    bench.pause(0.3)
+    run.processes[i % 2].terminate()
+    codes = run.wait()
+    lost = max(lost, run.to_do_again())
+    run.finish()
+    survived += codes == [_CONTINUE] * 2 and run.is_as_undisturbed()
+  remark = "both save the same step, exit code 75"
+  return Outcome(
+    "SIGTERM for one of two processes", times, survived, lost, remark
+  )
+
+
+def intrude(bench: Bench, times: int) -> Outcome:
+  """A second run is started in a workdir where one is at work."""
+  survived = 0
+  for i in range(times):
+    run = bench.run(f"intrude_{i}")
+    second = bench.run(f"intrude_{i}")
+    run.start()
+    run.wait_for_a_step()
+    second.start()
+    (process,) = second.processes
+    refused = second.wait() == [1] and "another run is at work" in run.said()
+    del process
+    survived += run.wait() == [0] and refused and run.is_as_undisturbed()
+  return Outcome("a second run in the workdir", times, survived, 0, "refused")
+
+
+FAULTS: dict[str, Callable[[Bench, int], Outcome]] = {
+  "kill": kill,
+  "stop": stop,
+  "damage": damage,
+  "fill": fill,
+  "freeze": freeze,
+  "intrude": intrude,
+  "lose_peer": lose_peer,
+  "stop_peer": stop_peer,
+}
+NEED_MOUNT = ("fill", "freeze")
+
+
+def can_mount(folder: pathlib.Path) -> bool:
+  """Whether this process may mount a file system."""
+  try:
+    _mount("-t", "tmpfs", "tmpfs", str(folder))
+  except (OSError, subprocess.CalledProcessError):
+    return False
+  subprocess.run(["umount", str(folder)], check=True)
+  return True
+
+
+def _mount(*arguments: str) -> None:
+  subprocess.run(["mount", *arguments], check=True, capture_output=True)
+
+
+def _free_port() -> int:
+  with socket.socket() as listener:
+    listener.bind(("localhost", 0))
+    return listener.getsockname()[1]
+
+
+def main(argv: list[str]) -> None:
+  """Tries the faults and writes the table."""
+  del argv
+  logging.set_verbosity(logging.WARNING)
+  folder = pathlib.Path(_OUT.value).absolute()
+  folder.mkdir(parents=True)
+  names = list(_ONLY.value or FAULTS)
+  if not can_mount(folder):
+    print("no right to mount a file system: full and read-only disk left out")
+    names = [name for name in names if name not in NEED_MOUNT]
+  bench = Bench(folder, folder / "data", seed=0)
+  rows = []
+  for name in names:
+    rows.append(dataclasses.asdict(FAULTS[name](bench, _TIMES.value)))
+    print(" | ".join(map(str, rows[-1].values())), flush=True)
+    with (
+      replacing(folder / "faults.csv") as path,
+      path.open("w", newline="") as file,
+    ):
+      writer = csv.DictWriter(file, rows[0].keys())
+      writer.writeheader()
+      writer.writerows(rows)
+
+
+if __name__ == "__main__":
+  app.run(main)
