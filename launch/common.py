@@ -55,8 +55,15 @@ def check_arguments(argv: list[str]) -> None:
   """Ends the program on arguments that are no flags; quietens libraries."""
   if not flags.FLAGS["verbosity"].present:
     logging.set_verbosity(logging.WARNING)  # libraries log each file they write
+  sys.unraisablehook = _report_unraisable
   if len(argv) > 1:
     sys.exit(f"error: unexpected argument {argv[1]!r}; fields need --config.")
+
+
+def _report_unraisable(what) -> None:
+  # After a first failure TensorStore tells the others to a closed event loop.
+  if str(what.exc_value) != "Event loop is closed":
+    sys.__unraisablehook__(what)
 
 
 def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:

@@ -40,11 +40,12 @@ _ONLY = flags.DEFINE_list("only", None, "Names of faults; all by default.")
 _OUT = flags.DEFINE_string("workdir", "runs/faults", "Where the runs are kept.")
 
 _ROOT = pathlib.Path(__file__).parents[2]
-_STEPS = {"pretrain": 12, "prior": 12, "joint": 12}
+_PHASES = ("pretrain", "prior", "joint")
+_STEPS = {1: 12, 2: 100}  # a phase, by the number of processes: agreeing on
+# the step at which to stop takes two of them a second
 _EVERY = 3  # steps between checkpoints
 _CONTINUE = 75  # the exit code that launch.train documents
 _PATIENCE_S = 300.0  # with a run
-_BOUND_S = 60.0  # for a process to notice that the other one has gone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Run:
   def start(self) -> None:
     """Starts the run, or continues it."""
     address = f"localhost:{_free_port()}"
+    steps = _STEPS[self.num_processes]
     for i in range(self.num_processes):
       several = [
         f"--coordinator={address}",
@@ -93,7 +95,7 @@ class Run:
                 f"--workdir={self.workdir}",
               ),
               "--config=experiments/digits.py:smoke",
-              *(f"--config.steps.{p}={n}" for p, n in _STEPS.items()),
+              *(f"--config.steps.{phase}={steps}" for phase in _PHASES),
               "--config.log_every=1",
               f"--config.checkpoint_every={_EVERY}",
               f"--data_dir={self.bench.data_dir}",
@@ -169,9 +171,9 @@ class Bench:
     self.data_dir = data_dir
     self.random = random.Random(seed)
     self.undisturbed = functools.cache(self._undisturbed)
-    config = digits.get_config("smoke")
-    config.steps = _STEPS
-    self.experiment = experiment.build(config, data_dir=str(data_dir))
+    self.experiment = experiment.build(
+      digits.get_config("smoke"), data_dir=str(data_dir)
+    )
 
   def run(self, name: str, num_processes: int = 1) -> Run:
     """A run in a folder that has that name."""
@@ -360,7 +362,7 @@ def stop_peer(bench: Bench, times: int) -> Outcome:
     run = bench.run(f"stop_peer_{i}", 2)
     run.start()
     run.wait_for_a_step()
-    bench.pause(0.3)
+    bench.pause(1)
     run.processes[i % 2].terminate()
     codes = run.wait()
     lost = max(lost, run.to_do_again())
@@ -381,9 +383,7 @@ def intrude(bench: Bench, times: int) -> Outcome:
     run.start()
     run.wait_for_a_step()
     second.start()
-    (process,) = second.processes
     refused = second.wait() == [1] and "another run is at work" in run.said()
-    del process
     survived += run.wait() == [0] and refused and run.is_as_undisturbed()
   return Outcome("a second run in the workdir", times, survived, 0, "refused")
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -153,7 +154,7 @@ class Checkpoints:
       try:
         found = self._read(candidate, like)
       except Exception as error:  # Orbax and TensorStore raise all kinds
-        broken[candidate] = str(error).partition("\n")[0] or repr(error)
+        broken[candidate] = re.split(r"\n| \[", str(error) or repr(error))[0]
         logging.warning(
           "The checkpoint of step %d in %s cannot be read (%s).",
           candidate,
