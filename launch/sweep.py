@@ -18,6 +18,7 @@ from ml_collections import config_flags
 
 from fmvae import data, sweep
 from fmvae.files import replacing
+from fmvae.training import processes
 from launch import common
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -46,7 +47,7 @@ _SLURM = flags.DEFINE_list(
 def main(argv: list[str]) -> None:
   """Plans, checks, then runs what is not finished."""
   common.check_arguments(argv)
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(processes.EXIT_CONTINUE))
   name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
   folder = pathlib.Path(_SWEEPDIR.value or f"runs/{name.stem}").absolute()
   try:

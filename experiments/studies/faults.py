@@ -41,8 +41,9 @@ _OUT = flags.DEFINE_string("workdir", "runs/faults", "Where the runs are kept.")
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _PHASES = ("pretrain", "prior", "joint")
-_STEPS = {1: 12, 2: 100}  # a phase, by the number of processes: agreeing on
-# the step at which to stop takes two of them a second
+# Steps of a phase by the number of processes: two of them take a second to
+# agree on the step at which to stop.
+_STEPS = {1: 12, 2: 100}
 _EVERY = 3  # steps between checkpoints
 _CONTINUE = 75  # the exit code that launch.train documents
 _PATIENCE_S = 300.0  # with a run
@@ -426,6 +427,8 @@ def main(argv: list[str]) -> None:
   del argv
   logging.set_verbosity(logging.WARNING)
   folder = pathlib.Path(_OUT.value).absolute()
+  if folder.exists():
+    sys.exit(f"error: --workdir {folder} is there already; choose another")
   folder.mkdir(parents=True)
   names = list(_ONLY.value or FAULTS)
   if not can_mount(folder):

@@ -161,7 +161,7 @@ class Slurm:
     queue, now = _slurm_queue(), time.monotonic()
     for name, (job, last_seen) in list(self._jobs.items()):
       has_result = job.paths.result_pickle.exists()
-      if has_result and job.exception() is None:
+      if has_result and _succeeded(job.paths.stdout):
         ended[name] = ""
       elif job.job_id in queue:  # at work, or at its last words
         self._jobs[name] = (job, now)
@@ -223,6 +223,12 @@ def _slurm_queue() -> set[str]:
   if done.returncode:
     print(f"squeue: {done.stderr.strip()}", file=sys.stderr)
   return set(done.stdout.split())
+
+
+def _succeeded(log: pathlib.Path) -> bool:
+  """What submitit says of a job. Its result, a pickle, is left unopened."""
+  text = log.read_text(errors="replace") if log.exists() else ""
+  return "Job completed successfully" in text
 
 
 def _last_line(log: pathlib.Path, code: int) -> str:
