@@ -96,6 +96,7 @@ def train(
   devices = jax.devices() if devices is None else devices
   primary = processes.is_primary()
   with contextlib.ExitStack() as stack:
+    signals = stack.enter_context(processes.Signals())
     processes.on_primary(
       lambda: stack.enter_context(locked(workdir)), InUseError
     )
@@ -116,7 +117,7 @@ def train(
         if primary
         else records.Rows(saved.rows)
       )
-      run = _Run(experiment, devices, checkpoints, metrics)
+      run = _Run(experiment, devices, checkpoints, metrics, signals)
       state = run.to_end(saved)
       result = run.evaluations.get(int(state.step))
       result = result or evaluate(experiment, state)
@@ -153,6 +154,7 @@ class _Run:
     devices: Sequence[jax.Device],
     checkpoints: Checkpoints,
     metrics: records.Rows,
+    signals: processes.Signals,
   ):
     self.experiment = experiment
     self.num_devices = len(devices)
@@ -168,7 +170,7 @@ class _Run:
       self.total,
       prefetch=not experiment.config.dataset.in_memory,
     )
-    self.signals = processes.Signals()
+    self.signals = signals
     steps = experiment.make_steps(_AXIS)
     self.steps: dict[str, Callable[..., Any]] = {
       phase: jax.pmap(step, _AXIS, devices=devices, donate_argnums=0)
@@ -181,16 +183,13 @@ class _Run:
       position = {"next_index": int(saved.state.step)}
       saved = dataclasses.replace(saved, position=position)
     self.feed.set_state(saved.position)
-    with (
-      tqdm.tqdm(
-        total=self.total,
-        initial=int(saved.state.step),
-        unit="step",
-        disable=None if processes.is_primary() else True,
-        dynamic_ncols=True,
-      ) as bar,
-      self.signals,
-    ):
+    with tqdm.tqdm(
+      total=self.total,
+      initial=int(saved.state.step),
+      unit="step",
+      disable=None if processes.is_primary() else True,
+      dynamic_ncols=True,
+    ) as bar:
       for phase, end in self.experiment.phase_ends.items():
         step = int(saved.state.step)
         if step >= end:
@@ -296,11 +295,16 @@ class _Run:
 
   def _replicate(self, state: TrainState) -> TrainState:
     """A copy on each device of this process, along a new axis."""
-    shape = (len(self.here),)
     sharding = NamedSharding(Mesh(self.devices, _AXIS), PartitionSpec(_AXIS))
-    return jax.tree.map(
-      lambda x: jax.device_put(jnp.broadcast_to(x, shape + x.shape), sharding),
-      processes.same_everywhere(state),
+    copies = jax.jit(
+      lambda tree: jax.tree.map(
+        lambda x: jnp.broadcast_to(x, (len(self.devices), *x.shape)), tree
+      ),
+      out_shardings=sharding,
+    )
+    state = processes.same_everywhere(state)
+    return copies(
+      jax.device_put(state, NamedSharding(sharding.mesh, PartitionSpec()))
     )
 
   def _batch(self, step: int) -> Batch:
@@ -342,7 +346,13 @@ class _Run:
 
 def _first(replicated: Any) -> Any:
   """The copy of this process's first device, on that device alone."""
-  return jax.tree.map(lambda x: x.addressable_shards[0].data[0], replicated)
+  shards = jax.tree.map(lambda x: x.addressable_shards[0].data, replicated)
+  return _drop_axis(shards)
+
+
+@jax.jit
+def _drop_axis(tree: Any) -> Any:
+  return jax.tree.map(lambda x: x[0], tree)
 
 
 def _usage(state: prior.PriorState) -> dict[str, float]:

@@ -120,13 +120,13 @@ def shared(packed: TrainState) -> TrainState:
 class Signals:
   """While entered, SIGTERM and SIGINT ask the run to stop after a step.
 
-  A second one ends the process at once. In a run of several processes JAX
-  takes SIGTERM for any of them and has all stop after the same step.
+  The same one again ends the process at once. In a run of several processes
+  JAX takes SIGTERM for any of them and has all stop after the same step.
   """
 
   def __init__(self) -> None:
     self.name: str | None = None
-    self._former: dict[int, object] = {}
+    self._former: dict[int, Any] = {}
 
   def __enter__(self) -> "Signals":
     in_main = threading.current_thread() is threading.main_thread()
@@ -137,12 +137,11 @@ class Signals:
 
   def __exit__(self, *_) -> None:
     for number, handler in self._former.items():
-      signal.signal(number, handler)  # type: ignore[arg-type]
-    self._former = {}
+      signal.signal(number, handler)
 
   def _receive(self, number: int, _) -> None:
     self.name = signal.Signals(number).name
-    self.__exit__()
+    signal.signal(number, self._former[number])
 
   def ask_to_stop(self, step: int) -> bool:
     """Whether to stop after `step`; the same for every process."""

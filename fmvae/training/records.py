@@ -172,7 +172,7 @@ class Metrics(Rows):
     self._file = path.open("a")
     (workdir / "tensorboard").mkdir(exist_ok=True)
     self._events = EventsWriter(
-      str(workdir / "tensorboard" / "events"), f".{os.getpid()}.{from_step}"
+      str(workdir / "tensorboard" / "events"), f".{from_step:010}.{os.getpid()}"
     )
     start = SessionLog(status=SessionLog.START)
     self._add_event(step=from_step + 1, session_log=start)

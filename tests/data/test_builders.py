@@ -251,6 +251,20 @@ def test_celeb_a(celeb_a_files, tmp_path, caplog):
   assert len(load("celeb_a", "test", **args).images) == 1
 
 
+def test_celeb_a_writes_nothing_that_an_archive_places_elsewhere(
+  celeb_a_files, tmp_path
+):
+  with zipfile.ZipFile(celeb_a_files / "img_align_celeba.zip", "a") as archive:
+    for place in ("../../evil.jpg", f"{tmp_path}/evil.jpg", "../000001.jpg"):
+      archive.writestr(place, _face(0)[0])
+  before = set(tmp_path.rglob("*"))
+  load("celeb_a", "train", data_dir=tmp_path / "data", manual_dir=celeb_a_files)
+  new = set(tmp_path.rglob("*")) - before
+  assert new
+  assert all((tmp_path / "data") in (p, *p.parents) for p in new)
+  assert not list(tmp_path.parent.glob("**/evil.jpg"))
+
+
 def test_celeb_a_64_takes_the_centre():
   image = np.zeros((218, 178, 3), np.uint8)
   image[35:183, 15:163] = 200

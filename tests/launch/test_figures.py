@@ -99,10 +99,14 @@ def test_options_of_a_figure_of_a_run(finished, tmp_path):
   (workdir / "samples.png").unlink()
   four = (*flags, "--figure=4")
   all_six, two = tmp_path / "six.png", tmp_path / "two.png"
+  best, earlier = tmp_path / "best.png", tmp_path / "earlier.png"
   assert how_they_end(
     (*flags, "--figure=samples"),
     (*four, f"--out={all_six}"),
     (*four, "--components=3,0", f"--out={two}"),
+    (*four, "--checkpoint=best", f"--out={best}"),
+    (*four, "--checkpoint=8", f"--out={earlier}"),
+    (*four, "--checkpoint=9"),
     (*four, "--components=20"),
     (*four, "--components=3,a"),
     (*four, "--factor=1"),
@@ -113,6 +117,10 @@ def test_options_of_a_figure_of_a_run(finished, tmp_path):
     None,
     None,
     None,
+    None,
+    None,
+    "error: --checkpoint=9 must be 'newest', 'best' or one of the steps "
+    "[8, 12]",
     "error: components of factor 0 must be from 0 to 19, got [20]",
     "error: --components must be numbers such as 3,17,20, got 3,a",
     "error: factor must be from 0 to 0, got 1",
@@ -124,6 +132,7 @@ def test_options_of_a_figure_of_a_run(finished, tmp_path):
   assert is_png(all_six)
   assert is_png(two)
   assert all_six.read_bytes() != two.read_bytes()
+  assert best.read_bytes() == all_six.read_bytes() != earlier.read_bytes()
 
 
 def test_errors_of_tables_and_runs(prepared, tmp_path, table):

@@ -43,6 +43,9 @@ def test_train_then_evaluate(prepared, tmp_path):
   again = run("train", workdir, data)
   assert again.returncode == 0, again.stderr
   assert "Continuing from step 12" in again.stdout
+  refused = run("train", workdir, data, "--noresume")
+  assert refused.returncode == 1
+  assert refused.stderr.startswith("error: --noresume: workdir")
   evaluated = run("evaluate", workdir, data, "--samples=2")
   assert evaluated.returncode == 0, evaluated.stderr
   second = json.loads((tmp_path / "run" / "results.json").read_text())

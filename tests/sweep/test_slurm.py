@@ -1,5 +1,9 @@
 """The Slurm engine against a real Slurm, started for these tests."""
 
+import json
+import os
+import pathlib
+import subprocess
 import sys
 import time
 
@@ -75,3 +79,20 @@ def test_jobs_of_an_earlier_sweep_are_taken_over(cluster, tmp_path):
 def test_unknown_parameters_are_named(cluster, tmp_path):
   with pytest.raises(ValueError, match=r"--slurm: .*partitoin"):
     engines.Slurm(1, tmp_path, {"partitoin": "gpu"})
+
+
+def test_the_tasks_of_a_step_train_together(cluster, prepared, tmp_path):
+  subprocess.run(
+    [
+      *("srun", "--ntasks=2", "--mem=100MB", "--time=5", "--kill-on-bad-exit"),
+      *(sys.executable, "-m", "launch.train", f"--workdir={tmp_path / 'run'}"),
+      *("--config=experiments/digits.py:smoke", f"--data_dir={prepared}"),
+    ],
+    cwd=pathlib.Path(__file__).parents[2],
+    env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    check=True,
+    timeout=300,
+  )
+  run = json.loads((tmp_path / "run" / "run.json").read_text())
+  assert [start["num_processes"] for start in run["starts"]] == [2]
+  assert (tmp_path / "run" / "samples.png").exists()

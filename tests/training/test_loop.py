@@ -1,14 +1,17 @@
 """The whole loop on real digits: files, resume, faults."""
 
 import json
+import struct
 
 import jax
 import numpy as np
 import pytest
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from experiments import digits
+from fmvae import config as config_lib
 from fmvae import data, evaluation, experiment, files
-from fmvae.training import checkpoints, loop, processes
+from fmvae.training import checkpoints, loop, processes, records
 from fmvae.training.state import pack
 
 
@@ -42,6 +45,23 @@ def rows(workdir, split):
   ]
 
 
+def scalars(workdir):
+  """What TensorBoard shows: {(name, step): value}."""
+  shown = {}
+  for path in sorted((workdir / "tensorboard").iterdir()):
+    content = path.read_bytes()
+    while content:  # length, its checksum, an event, its checksum
+      (length,) = struct.unpack("<Q", content[:8])
+      event = Event.FromString(content[12 : 12 + length])
+      content = content[16 + length :]
+      if event.session_log.status == SessionLog.START:  # forget what follows
+        shown = {k: v for k, v in shown.items() if k[1] < event.step}
+      for value in event.summary.value:
+        assert (value.tag, event.step) not in shown
+        shown[value.tag, event.step] = value.simple_value
+  return shown
+
+
 def newest(exp, workdir):
   with checkpoints.Checkpoints(workdir) as saved:
     return saved.restore(jax.eval_shape(exp.init))
@@ -60,6 +80,14 @@ def assert_same_run(exp, workdir, reference):
   )
   for split in ("train", "test"):
     assert rows(workdir, split) == rows(reference, split)
+  shown = {
+    (f"{row['split']}/{k}", row["step"]): np.float32(v)
+    for row in rows(workdir, "train") + rows(workdir, "test")
+    for k, v in row.items()
+    if k not in ("step", "phase", "split")
+  }
+  seen = {k: v for k, v in scalars(workdir).items() if "second" not in k[0]}
+  assert seen == shown
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +215,10 @@ def test_another_config_is_refused_by_field(finished, prepared):
   exp = small(prepared, **{"learning_rate": 0.5})
   with pytest.raises(ValueError, match=r"config.learning_rate: 0.0005 there"):
     loop.prepare(exp, workdir, jax.devices()[:1])
+  shorter = config_lib.default()  # whose network has no field that is there
+  shorter.network = {"name": "mlp"}
+  with pytest.raises(ValueError, match=r"hidden: \[16\] there, None asked for"):
+    records.check_config(workdir, shorter)
 
 
 def test_workdir_that_cannot_be_written(prepared, tmp_path):
@@ -289,9 +321,10 @@ def test_a_learning_rate_that_decays_does_so_in_the_joint_phase(prepared):
 def test_a_workdir_has_one_run_at_a_time(prepared, tmp_path):
   exp = small(prepared)
   loop.prepare(exp, tmp_path, jax.devices()[:1])
-  with (
-    files.locked(tmp_path),
-    pytest.raises(files.InUseError, match="another run is at work in"),
-  ):
-    loop.train(exp, tmp_path, jax.devices()[:1])
+  for start in (loop.prepare, loop.train):
+    with (
+      files.locked(tmp_path),
+      pytest.raises(files.InUseError, match="another run is at work in"),
+    ):
+      start(exp, tmp_path, jax.devices()[:1])
   assert not (tmp_path / "checkpoints").exists()
