@@ -24,6 +24,7 @@ from fmvae.training.checkpoints import Checkpoints, Saved, complete_steps
 from fmvae.training.state import Batch, TrainState
 
 _AXIS = "devices"
+Info = dict[str, float]  # of a step, on the host
 
 
 def prepare(
@@ -224,8 +225,7 @@ class _Run:
         continue
       state, new = _first(replicated), _floats(infos)
       seconds = time.perf_counter() - clock
-      broken = [name for info in new for name in _not_finite(info, state)]
-      if broken:
+      if broken := _not_finite(new, state):
         self._fail(saved, phase, len(new), broken)
       pending = [*saved.pending, *new]
       if evaluating or saving or logging_now:
@@ -275,14 +275,14 @@ class _Run:
     replicated = self._replicate(saved.state)
     for _ in range(num_steps):
       replicated, info = self.steps[phase](replicated, next(self.feed))
-      state, (new,) = _first(replicated), _floats([info])
+      state, new = _first(replicated), _floats([info])
       if broken := _not_finite(new, state):
         break
       saved = dataclasses.replace(
         saved,
         state=state,
         phase=phase,
-        pending=[*saved.pending, new],
+        pending=[*saved.pending, *new],
         position=self.feed.get_state(),
       )
     self.checkpoints.save(saved)
@@ -295,17 +295,17 @@ class _Run:
 
   def _replicate(self, state: TrainState) -> TrainState:
     """A copy on each device of this process, along a new axis."""
-    sharding = NamedSharding(Mesh(self.devices, _AXIS), PartitionSpec(_AXIS))
-    copies = jax.jit(
+    mesh, num = Mesh(self.devices, _AXIS), len(self.devices)
+    whole = jax.device_put(
+      processes.same_everywhere(state), NamedSharding(mesh, PartitionSpec())
+    )
+    repeat = jax.jit(
       lambda tree: jax.tree.map(
-        lambda x: jnp.broadcast_to(x, (len(self.devices), *x.shape)), tree
+        lambda x: jnp.broadcast_to(x, (num, *x.shape)), tree
       ),
-      out_shardings=sharding,
+      out_shardings=NamedSharding(mesh, PartitionSpec(_AXIS)),
     )
-    state = processes.same_everywhere(state)
-    return copies(
-      jax.device_put(state, NamedSharding(sharding.mesh, PartitionSpec()))
-    )
+    return repeat(whole)
 
   def _batch(self, step: int) -> Batch:
     """This process's rows of the batch of a step, a part for each device."""
@@ -346,8 +346,11 @@ class _Run:
 
 def _first(replicated: Any) -> Any:
   """The copy of this process's first device, on that device alone."""
-  shards = jax.tree.map(lambda x: x.addressable_shards[0].data, replicated)
-  return _drop_axis(shards)
+  if len(jax.tree.leaves(replicated)[0].sharding.device_set) > 1:
+    replicated = jax.tree.map(
+      lambda x: x.addressable_shards[0].data, replicated
+    )
+  return _drop_axis(replicated)
 
 
 @jax.jit
@@ -367,7 +370,7 @@ def _usage(state: prior.PriorState) -> dict[str, float]:
   return out
 
 
-def _floats(infos: list[dict[str, jax.Array]]) -> list[dict[str, float]]:
+def _floats(infos: list[dict[str, jax.Array]]) -> list[Info]:
   """Infos of steps, on the host."""
   return [
     {name: float(values[0]) for name, values in info.items()}
@@ -375,12 +378,15 @@ def _floats(infos: list[dict[str, jax.Array]]) -> list[dict[str, float]]:
   ]
 
 
-def _not_finite(info: dict[str, float], state: TrainState) -> list[str]:
-  """Terms of a step that are not finite, else parts of the state after it."""
-  terms = [k for k, v in info.items() if k != "bound" and not math.isfinite(v)]
-  if terms:
-    return terms
-  return [name for name, ok in _finite_parts(state).items() if not ok]
+def _not_finite(infos: list[Info], state: TrainState) -> list[str]:
+  """Terms of steps that are not finite, else parts of the state after them."""
+  terms = [
+    name
+    for name in infos[0]
+    if name != "bound" and not all(math.isfinite(info[name]) for info in infos)
+  ]
+  finite = _finite_parts(state)
+  return terms or [name for name, ok in finite.items() if not ok]
 
 
 @jax.jit
