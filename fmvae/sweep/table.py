@@ -40,7 +40,7 @@ def row(point: Point) -> dict[str, Any] | None:
   if not (point.workdir / "results.json").exists():
     return None
   results = _read(point.workdir / "results.json")
-  config, told = point.config, _read(point.workdir / "run.json")
+  config, told = point.config, _read(point.workdir / "run.json")["starts"][-1]
   out: dict[str, Any] = {
     "run": point.run,
     "dataset": config.dataset.name,
