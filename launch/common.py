@@ -2,10 +2,12 @@
 
 import ast
 import functools
+import os
 import re
 import sys
 from collections.abc import Callable
 
+import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
@@ -18,6 +20,14 @@ DATA_DIR = flags.DEFINE_string(
 )
 MANUAL_DIR = flags.DEFINE_string(
   "manual_dir", None, "Where source files of data sets lie; else downloaded."
+)
+COMPILATION_CACHE = flags.DEFINE_string(
+  "compilation_cache",
+  os.environ.get("JAX_COMPILATION_CACHE_DIR")
+  or os.path.join(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "fmvae"
+  ),
+  "Where compiled programs are kept for the next start; '' keeps none.",
 )
 
 
@@ -51,8 +61,12 @@ def _parse_flags(default_config: str, argv: list[str]) -> list[str]:
   return rest
 
 
-def check_arguments(argv: list[str]) -> None:
-  """Ends the program on arguments that are no flags; quietens libraries."""
+def set_up(argv: list[str]) -> None:
+  """Ends the program on arguments that are no flags, else sets up libraries."""
+  jax.config.update(
+    "jax_compilation_cache_dir", COMPILATION_CACHE.value or None
+  )
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
   if not flags.FLAGS["verbosity"].present:
     logging.set_verbosity(logging.WARNING)  # libraries log each file they write
   sys.unraisablehook = _report_unraisable
@@ -76,7 +90,7 @@ def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
   Raises:
     ValueError: bad input, in a sentence.
   """
-  check_arguments(argv)
+  set_up(argv)
   return experiment.build(
     config, data_dir=DATA_DIR.value, manual_dir=MANUAL_DIR.value
   )

@@ -63,7 +63,7 @@ def main(argv: list[str]) -> None:
   workdir = pathlib.Path(_WORKDIR.value)
   try:
     if _ANSWERS.value:
-      common.check_arguments(argv)
+      common.set_up(argv)
       _score(workdir, _ANSWERS.value)
     else:
       _export(argv, workdir)

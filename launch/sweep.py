@@ -46,7 +46,7 @@ _SLURM = flags.DEFINE_list(
 
 def main(argv: list[str]) -> None:
   """Plans, checks, then runs what is not finished."""
-  common.check_arguments(argv)
+  common.set_up(argv)
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(processes.EXIT_CONTINUE))
   name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
   folder = pathlib.Path(_SWEEPDIR.value or f"runs/{name.stem}").absolute()
@@ -107,8 +107,8 @@ def _engine(folder: pathlib.Path) -> sweep.engines.Engine:
 
 def _command(task: sweep.plan.Task) -> list[str]:
   folders = [
-    f"--{flag.name}={pathlib.Path(flag.value).absolute()}"
-    for flag in (common.DATA_DIR, common.MANUAL_DIR)
+    f"--{flag.name}={flag.value and pathlib.Path(flag.value).absolute()}"
+    for flag in (common.DATA_DIR, common.MANUAL_DIR, common.COMPILATION_CACHE)
     if flag.value is not None
   ]
   return [sys.executable, "-m", f"launch.{task.program}", *task.flags, *folders]

@@ -63,7 +63,7 @@ _PROCESS_ID = flags.DEFINE_integer(
 
 def main(argv: list[str]) -> None:
   """Builds the experiment, then trains it."""
-  common.check_arguments(argv)
+  common.set_up(argv)
   try:
     processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
   except ValueError as error:

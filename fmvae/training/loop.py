@@ -94,55 +94,66 @@ def train(
     Stopped: SIGTERM or SIGINT came; the state has been saved.
     PeerLost: another process of the run has ended.
   """
-  devices = jax.devices() if devices is None else devices
+  try:
+    return _train(
+      experiment,
+      workdir,
+      jax.devices() if devices is None else devices,
+      initial,
+    )
+  except (OSError, ValueError) as error:
+    why = refusal(error)
+    if why is None:
+      raise
+    raise StorageError(
+      f"workdir {workdir} cannot be written ({why}). The run is kept up to "
+      f"step {max(complete_steps(workdir), default=0)}; once that is put right, "
+      "the same command continues it."
+    ) from error
+  except jax.errors.JaxRuntimeError as error:
+    if jax.process_count() == 1:
+      raise
+    what = str(error).partition("\n")[0]
+    raise processes.PeerLost(
+      f"another process of this run has ended ({what}). Start all of them "
+      "again with the same commands; they continue from step "
+      f"{max(complete_steps(workdir), default=0)}."
+    ) from error
+
+
+def _train(
+  experiment: Experiment,
+  workdir: pathlib.Path,
+  devices: Sequence[jax.Device],
+  initial: TrainState | None,
+) -> Evaluation:
   primary = processes.is_primary()
   with contextlib.ExitStack() as stack:
     signals = stack.enter_context(processes.Signals())
     processes.on_primary(
       lambda: stack.enter_context(locked(workdir)), InUseError
     )
-    try:
-      checkpoints = stack.enter_context(
-        Checkpoints(workdir, experiment.config.keep_checkpoints)
-      )
-      if checkpoints.steps():
-        saved = checkpoints.restore(jax.eval_shape(experiment.init))
-        print(f"Continuing from step {saved.state.step}.", flush=True)
-      else:
-        saved = Saved(experiment.init() if initial is None else initial)
-      step = int(saved.state.step)
-      if primary:
-        records.write_start(workdir, experiment.config.seed, step)
-      metrics = stack.enter_context(
-        records.Metrics(workdir, saved.rows, step)
-        if primary
-        else records.Rows(saved.rows)
-      )
-      run = _Run(experiment, devices, checkpoints, metrics, signals)
-      state = run.to_end(saved)
-      result = run.evaluations.get(int(state.step))
-      result = result or evaluate(experiment, state)
-      if primary:
-        report(experiment, state, workdir, result, num_samples=1)
-      stack.close()  # waits for the last checkpoint, which may fail
-    except (OSError, ValueError) as error:
-      why = refusal(error)
-      if why is None:
-        raise
-      raise StorageError(
-        f"workdir {workdir} cannot be written ({why}). The run is kept up to "
-        f"step {max(complete_steps(workdir), default=0)}; once that is put "
-        "right, the same command continues it."
-      ) from error
-    except jax.errors.JaxRuntimeError as error:
-      if jax.process_count() == 1:
-        raise
-      what = str(error).partition("\n")[0]
-      raise processes.PeerLost(
-        f"another process of this run has ended ({what}). Start all of them "
-        "again with the same commands; they continue from step "
-        f"{max(complete_steps(workdir), default=0)}."
-      ) from error
+    checkpoints = stack.enter_context(
+      Checkpoints(workdir, experiment.config.keep_checkpoints)
+    )
+    if checkpoints.steps():
+      saved = checkpoints.restore(jax.eval_shape(experiment.init))
+      print(f"Continuing from step {saved.state.step}.", flush=True)
+    else:
+      saved = Saved(experiment.init() if initial is None else initial)
+    step = int(saved.state.step)
+    if primary:
+      records.write_start(workdir, experiment.config.seed, step)
+    metrics = stack.enter_context(
+      records.Metrics(workdir, saved.rows, step)
+      if primary
+      else records.Rows(saved.rows)
+    )
+    run = _Run(experiment, devices, checkpoints, metrics, signals)
+    state = run.to_end(saved)
+    result = run.evaluations.get(int(state.step)) or evaluate(experiment, state)
+    if primary:
+      report(experiment, state, workdir, result, num_samples=1)
   return result
 
 
