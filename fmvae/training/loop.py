@@ -107,8 +107,8 @@ def train(
       raise
     raise StorageError(
       f"workdir {workdir} cannot be written ({why}). The run is kept up to "
-      f"step {max(complete_steps(workdir), default=0)}; once that is put right, "
-      "the same command continues it."
+      f"step {max(complete_steps(workdir), default=0)}; once that is put "
+      "right, the same command continues it."
     ) from error
   except jax.errors.JaxRuntimeError as error:
     if jax.process_count() == 1:

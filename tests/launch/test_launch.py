@@ -40,9 +40,11 @@ def test_train_then_evaluate(prepared, tmp_path):
   assert saved["seed"] == 3
   first = json.loads((tmp_path / "run" / "results.json").read_text())
   # Without --config the workdir's own is taken, not that of the default file.
-  again = run("train", workdir, data)
+  cache = tmp_path / "cache"
+  again = run("train", workdir, data, f"--compilation_cache={cache}")
   assert again.returncode == 0, again.stderr
   assert "Continuing from step 12" in again.stdout
+  assert any(cache.iterdir())
   refused = run("train", workdir, data, "--noresume")
   assert refused.returncode == 1
   assert refused.stderr.startswith("error: --noresume: workdir")
