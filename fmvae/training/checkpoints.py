@@ -93,13 +93,11 @@ class Checkpoints:
   def __enter__(self) -> "Checkpoints":
     return self
 
-  def __exit__(self, kind: type[BaseException] | None, *_) -> None:
-    if kind is None:
+  def __exit__(self, _, error: BaseException | None, __) -> None:
+    if error is None:
       self._manager.close()
-    elif kind is not processes.PeerLost:  # for which it would wait
-      with contextlib.suppress(
-        Exception
-      ):  # the first failure is the one to see
+    elif not processes.is_peer_lost(error):  # for which it would wait
+      with contextlib.suppress(Exception):  # the first failure counts
         self._manager.close()
 
   def steps(self) -> list[int]:

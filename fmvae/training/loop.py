@@ -101,7 +101,14 @@ def train(
       jax.devices() if devices is None else devices,
       initial,
     )
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
+    if processes.is_peer_lost(error):
+      what = str(error).partition("\n")[0]
+      raise processes.PeerLost(
+        f"another process of this run has ended ({what}). Start all of them "
+        "again with the same commands; they continue from step "
+        f"{max(complete_steps(workdir), default=0)}."
+      ) from error
     why = refusal(error)
     if why is None:
       raise
@@ -109,15 +116,6 @@ def train(
       f"workdir {workdir} cannot be written ({why}). The run is kept up to "
       f"step {max(complete_steps(workdir), default=0)}; once that is put "
       "right, the same command continues it."
-    ) from error
-  except jax.errors.JaxRuntimeError as error:
-    if jax.process_count() == 1:
-      raise
-    what = str(error).partition("\n")[0]
-    raise processes.PeerLost(
-      f"another process of this run has ended ({what}). Start all of them "
-      "again with the same commands; they continue from step "
-      f"{max(complete_steps(workdir), default=0)}."
     ) from error
 
 

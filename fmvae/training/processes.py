@@ -6,6 +6,7 @@ first writes everything else.
 """
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -32,6 +33,19 @@ class Stopped(Exception):
 
 class PeerLost(Exception):
   """Another process of the run has ended."""
+
+
+def is_peer_lost(error: BaseException | None) -> bool:
+  """Whether an error of JAX or Orbax says that another process has ended.
+
+  They raise JaxRuntimeError or ValueError with the code of an absl::Status, or
+  TimeoutError.
+  """
+  codes = "ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|UNKNOWN"
+  return jax.process_count() > 1 and (
+    isinstance(error, TimeoutError)
+    or re.match(f"({codes}):", str(error)) is not None
+  )
 
 
 def start(
