@@ -7,8 +7,8 @@ from experiments.studies import faults
 # In the order in which two workers share them best.
 _TIMES = {
   "kill": 3,
-  "damage": 2,
-  "stop": 2,
+  "damage": 1,
+  "stop": 1,
   "fill": 1,
   "freeze": 1,
   "intrude": 1,
