@@ -108,9 +108,10 @@ def _train(argv: list[str]) -> None:
     if not common.config_is_given():
       config = records.read_config(workdir)
   try:
-    if jax.process_count() > 1:  # one prepares the data, where it has to be
-      processes.on_primary(lambda: common.build(argv, config), ValueError)
-    experiment = common.build(argv, config)
+    # One process prepares the data, where it has to be.
+    experiment = processes.on_primary(
+      lambda: common.build(argv, config), ValueError
+    ) or common.build(argv, config)
     initial = None
     if _PRETRAINED.value:
       initial = checkpoints.restore_pretrained(

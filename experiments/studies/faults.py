@@ -115,6 +115,12 @@ class Run:
           )
         )
 
+  def start_and_go_on(self, longest: float) -> None:
+    """Starts the run and lets it take steps for a random time."""
+    self.start()
+    self.wait_for_a_step()
+    self.bench.pause(longest)
+
   def wait(self) -> list[int]:
     """The exit codes."""
     codes = [process.wait(_PATIENCE_S) for process in self.processes]
@@ -228,9 +234,7 @@ def stop(bench: Bench, times: int) -> Outcome:
   survived = lost = 0
   for i in range(times):
     run = bench.run(f"stop_{i}")
-    run.start()
-    run.wait_for_a_step()
-    bench.pause(0.5)
+    run.start_and_go_on(0.5)
     run.processes[0].send_signal((signal.SIGTERM, signal.SIGINT)[i % 2])
     codes = run.wait()
     lost = max(lost, run.to_do_again())
@@ -279,9 +283,7 @@ def fill(bench: Bench, times: int) -> Outcome:
   """The disk becomes full at a random moment; later there is room again."""
 
   def harm(run: Run, disk: pathlib.Path) -> None:
-    run.start()
-    run.wait_for_a_step()
-    bench.pause(0.5)
+    run.start_and_go_on(0.5)
     left = bench.random.randrange(500_000)
     with (disk / "ballast").open("wb") as file:
       while (free := shutil.disk_usage(disk).free - left) > 0:
@@ -298,9 +300,7 @@ def freeze(bench: Bench, times: int) -> Outcome:
   """The disk is read-only when a killed run is continued."""
 
   def harm(run: Run, disk: pathlib.Path) -> None:
-    run.start()
-    run.wait_for_a_step()
-    bench.pause(0.5)
+    run.start_and_go_on(0.5)
     run.processes[0].kill()
     run.wait()
     _mount("-o", "remount,ro", str(disk))
@@ -350,9 +350,7 @@ def lose_peer(bench: Bench, times: int) -> Outcome:
   longest = 0.0
   for i in range(times):
     run = bench.run(f"peer_{i}", 2)
-    run.start()
-    run.wait_for_a_step()
-    bench.pause(1)
+    run.start_and_go_on(1)
     run.processes[i % 2].kill()
     killed = time.monotonic()
     codes = run.wait()
@@ -377,9 +375,7 @@ def stop_peer(bench: Bench, times: int) -> Outcome:
   survived = lost = 0
   for i in range(times):
     run = bench.run(f"stop_peer_{i}", 2)
-    run.start()
-    run.wait_for_a_step()
-    bench.pause(1)
+    run.start_and_go_on(1)
     run.processes[i % 2].terminate()
     codes = run.wait()
     lost = max(lost, run.to_do_again())

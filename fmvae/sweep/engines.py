@@ -227,14 +227,16 @@ def _slurm_queue() -> set[str]:
 
 def _succeeded(log: pathlib.Path) -> bool:
   """What submitit says of a job. Its result, a pickle, is left unopened."""
-  text = log.read_text(errors="replace") if log.exists() else ""
-  return "Job completed successfully" in text
+  return "Job completed successfully" in _text(log)
+
+
+def _text(log: pathlib.Path) -> str:
+  return log.read_text(errors="replace") if log.exists() else ""
 
 
 def _last_line(log: pathlib.Path, code: int) -> str:
   """What a failed task said last, and where the rest is."""
-  text = log.read_text(errors="replace") if log.exists() else ""
-  lines = [line.strip() for line in text.replace("\r", "\n").split("\n")]
+  lines = [line.strip() for line in _text(log).replace("\r", "\n").split("\n")]
   lines = [line for line in lines if line]
   # Slurm's own words may come before or after the program's.
   own = [

@@ -403,14 +403,10 @@ def _finite_parts(state: TrainState) -> dict[str, jax.Array]:
   """Whether each part of a state is finite, by name."""
   parts = ("params", "opt_state", "prior", "named_opt_state")
   return {
-    name: jnp.all(
-      jnp.stack(
-        [
-          jnp.all(jnp.isfinite(x))
-          for x in jax.tree.leaves(getattr(state, name))
-        ]
-        or [jnp.array(True)]
-      )
+    name: jax.tree.reduce(
+      lambda finite, x: finite & jnp.all(jnp.isfinite(x)),
+      getattr(state, name),
+      jnp.array(True),
     )
     for name in parts
   }

@@ -10,7 +10,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -25,6 +25,7 @@ EXIT_CONTINUE = os.EX_TEMPFAIL
 
 _PATIENCE_S = 30  # after which a silent process counts as lost
 _MESSAGE_BYTES = 4096
+_T = TypeVar("_T")
 
 
 class Stopped(Exception):
@@ -89,19 +90,18 @@ def is_primary() -> bool:
   return jax.process_index() == 0
 
 
-def on_primary(do: Callable[[], Any], error: type[Exception]) -> None:
-  """Calls `do` on the first process while the others wait.
+def on_primary(do: Callable[[], _T], error: type[Exception]) -> _T | None:
+  """What `do` returns on the first process, for which the others wait.
 
   Raises:
     error: on all processes, where `do` raises it on the first.
   """
   if jax.process_count() == 1:
-    do()
-    return
-  message = ""
+    return do()
+  result, message = None, ""
   if is_primary():
     try:
-      do()
+      result = do()
     except error as failure:
       message = str(failure)
   text = np.zeros(_MESSAGE_BYTES, np.uint8)
@@ -111,6 +111,7 @@ def on_primary(do: Callable[[], Any], error: type[Exception]) -> None:
   message = text.tobytes().rstrip(b"\0").decode(errors="replace")
   if message:
     raise error(message)
+  return result
 
 
 def same_everywhere(state: TrainState) -> TrainState:

@@ -15,13 +15,6 @@ _TIMES = {
 }
 
 
-@pytest.fixture(scope="module")
-def bench(prepared, tmp_path_factory):
-  with pytest.MonkeyPatch.context() as patch:  # a device for each process
-    patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-    yield faults.Bench(tmp_path_factory.mktemp("faults"), prepared, seed=1)
-
-
 @pytest.mark.parametrize("name", _TIMES)
 def test_a_run_survives(name, bench, tmp_path):
   if name in faults.NEED_MOUNT and not faults.can_mount(tmp_path):

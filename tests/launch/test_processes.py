@@ -10,13 +10,6 @@ from experiments.studies import faults
 from fmvae.training import processes
 
 
-@pytest.fixture(scope="module")
-def bench(prepared, tmp_path_factory):
-  with pytest.MonkeyPatch.context() as patch:  # a device for each process
-    patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-    yield faults.Bench(tmp_path_factory.mktemp("several"), prepared, seed=2)
-
-
 def test_two_processes_make_the_run_of_one_whatever_happens(bench, monkeypatch):
   monkeypatch.setattr(faults, "_STEPS", {1: 25, 2: 25})
   one, two = bench.run("one"), bench.run("two", 2)
