@@ -12,6 +12,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from fmvae import experiment
+from fmvae.training import processes
 
 DATA_DIR = flags.DEFINE_string(
   "data_dir",
@@ -63,6 +64,7 @@ def _parse_flags(default_config: str, argv: list[str]) -> list[str]:
 
 def set_up(argv: list[str]) -> None:
   """Ends the program on arguments that are no flags, else sets up libraries."""
+  processes.keep_memory()
   jax.config.update(
     "jax_compilation_cache_dir", COMPILATION_CACHE.value or None
   )

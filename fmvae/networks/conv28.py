@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fmvae.networks.subpixel import ConvTranspose
+from fmvae.networks.convolution import Conv, ConvTranspose
 
 
 class Encoder(nn.Module):
@@ -26,12 +26,12 @@ class Encoder(nn.Module):
   def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """`x` `[..., 28, 28, C]` -> `(loc [..., L], log_var [..., L])`."""
     for features, stride in ((32, 1), (32, 2), (32, 1), (64, 2)):
-      x = nn.relu(nn.Conv(features, (3, 3), stride)(x))
+      x = nn.relu(Conv(features, stride)(x))
     batch = x.shape[:-3]
     corner = ((0, 1), (0, 1), (0, 0))  # 7x7 -> 8x8 at the bottom and right
     x = jnp.pad(x, ((0, 0),) * len(batch) + corner)
     for stride in (1, 2, 1, 1):
-      x = nn.relu(nn.Conv(64, (3, 3), stride)(x))
+      x = nn.relu(Conv(64, stride)(x))
     x = nn.Dense(2 * self.latent_dim)(x.reshape(*batch, 4 * 4 * 64))
     loc, log_var = jnp.split(x, 2, axis=-1)
     return loc, log_var

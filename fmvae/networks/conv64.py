@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fmvae.networks.subpixel import ConvTranspose
+from fmvae.networks.convolution import Conv, ConvTranspose
 
 _TOP = 4  # side of the smallest feature map
 
@@ -30,7 +30,7 @@ class Encoder(nn.Module):
     """`x` `[..., 64, 64, C]` -> `(loc [..., L], log_var [..., L])`."""
     features = self.width
     while x.shape[-2] > _TOP:
-      x = nn.relu(nn.Conv(features, (3, 3), 2)(x))
+      x = nn.relu(Conv(features, 2)(x))
       features *= 2
     x = nn.Dense(2 * self.latent_dim)(x.reshape(*x.shape[:-3], -1))
     loc, log_var = jnp.split(x, 2, axis=-1)
