@@ -45,6 +45,12 @@ _RESUME = flags.DEFINE_bool(
   True,
   "Continue the run that the workdir holds; --noresume refuses such a workdir.",
 )
+_STEPS_PER_CALL = flags.DEFINE_integer(
+  "steps_per_call",
+  None,
+  "Steps that go to the device at once; else one on a CPU, up to 50 elsewhere.",
+  lower_bound=1,
+)
 _WORKDIR = flags.DEFINE_string(
   "workdir",
   None,
@@ -121,7 +127,12 @@ def _train(argv: list[str]) -> None:
   except ValueError as error:
     sys.exit(f"error: {error}")
   print(experiment.describe_data())
-  loop.train(experiment, workdir, initial=initial)
+  loop.train(
+    experiment,
+    workdir,
+    initial=initial,
+    steps_per_call=_STEPS_PER_CALL.value,
+  )
 
 
 if __name__ == "__main__":

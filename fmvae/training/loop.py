@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import pathlib
 import time
@@ -24,6 +25,7 @@ from fmvae.training.checkpoints import Checkpoints, Saved, complete_steps
 from fmvae.training.state import Batch, TrainState
 
 _AXIS = "devices"
+_STEPS_PER_CALL = 50  # at most, on a GPU or TPU
 Info = dict[str, float]  # of a step, on the host
 
 
@@ -71,6 +73,7 @@ def train(
   workdir: pathlib.Path,
   devices: Sequence[jax.Device] | None = None,
   initial: TrainState | None = None,
+  steps_per_call: int | None = None,
 ) -> Evaluation:
   """Runs all phases, from the newest checkpoint if the workdir holds one.
 
@@ -81,6 +84,9 @@ def train(
     devices: to spread each batch over; all, of all processes, by default.
     initial: on one device, where there is no checkpoint yet; a new one by
       default.
+    steps_per_call: how many steps the host sends off at once, where it need
+      not stop between them. One on a CPU by default, whose convolutions are
+      slow within a loop, else up to 50.
 
   Returns:
     The evaluation on the test set after the last step.
@@ -100,6 +106,7 @@ def train(
       workdir,
       jax.devices() if devices is None else devices,
       initial,
+      steps_per_call,
     )
   except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
     if processes.is_peer_lost(error):
@@ -124,6 +131,7 @@ def _train(
   workdir: pathlib.Path,
   devices: Sequence[jax.Device],
   initial: TrainState | None,
+  steps_per_call: int | None,
 ) -> Evaluation:
   primary = processes.is_primary()
   with contextlib.ExitStack() as stack:
@@ -147,7 +155,9 @@ def _train(
       if primary
       else records.Rows(saved.rows)
     )
-    run = _Run(experiment, devices, checkpoints, metrics, signals)
+    run = _Run(
+      experiment, devices, checkpoints, metrics, signals, steps_per_call
+    )
     state = run.to_end(saved)
     result = run.evaluations.get(int(state.step)) or evaluate(experiment, state)
     if primary:
@@ -165,6 +175,7 @@ class _Run:
     checkpoints: Checkpoints,
     metrics: records.Rows,
     signals: processes.Signals,
+    steps_per_call: int | None,
   ):
     self.experiment = experiment
     self.num_devices = len(devices)
@@ -181,10 +192,21 @@ class _Run:
       prefetch=not experiment.config.dataset.in_memory,
     )
     self.signals = signals
-    steps = experiment.make_steps(_AXIS)
-    self.steps: dict[str, Callable[..., Any]] = {
-      phase: jax.pmap(step, _AXIS, devices=devices, donate_argnums=0)
-      for phase, step in steps._asdict().items()
+    self.calls = 0
+    if steps_per_call is None:
+      on_cpu = devices[0].platform == "cpu"
+      most = math.gcd(experiment.config.log_every, _STEPS_PER_CALL)
+      steps_per_call = 1 if on_cpu else most
+    self.steps_per_call = steps_per_call
+
+    def compiled(step: Callable[..., Any]) -> Callable[..., Any]:
+      return jax.pmap(step, _AXIS, devices=devices, donate_argnums=0)
+
+    steps = experiment.make_steps(_AXIS)._asdict()
+    self.step = {phase: compiled(step) for phase, step in steps.items()}
+    self.several_steps = {
+      phase: compiled(functools.partial(jax.lax.scan, step))
+      for phase, step in steps.items()
     }
 
   def to_end(self, saved: Saved) -> TrainState:
@@ -223,13 +245,22 @@ class _Run:
     replicated = self._replicate(saved.state)
     clock = time.perf_counter()
     while step < end:
-      replicated, info = self.steps[phase](replicated, next(self.feed))
+      next_stop = min(end, *(step + n - step % n for n in stops if n > 0))
+      num = self.steps_per_call
+      if 1 < num <= next_stop - step:
+        batches = [next(self.feed) for _ in range(num)]
+        stacked = jax.tree.map(lambda *x: np.stack(x, 1), *batches)
+        replicated, info = self.several_steps[phase](replicated, stacked)
+      else:
+        num = 1
+        replicated, info = self.step[phase](replicated, next(self.feed))
       infos.append(info)
-      step += 1
+      step += num
       evaluating, saving, logging_now = (
         step == end or (every > 0 and step % every == 0) for every in stops
       )
-      stopping = self.signals.ask_to_stop(step) and step < self.total
+      self.calls += 1
+      stopping = self.signals.ask_to_stop(self.calls) and step < self.total
       if not (evaluating or saving or logging_now or stopping):
         continue
       state, new = _first(replicated), _floats(infos)
@@ -283,9 +314,10 @@ class _Run:
     self.feed.set_state(saved.position)
     replicated = self._replicate(saved.state)
     for _ in range(num_steps):
-      replicated, info = self.steps[phase](replicated, next(self.feed))
+      replicated, info = self.step[phase](replicated, next(self.feed))
       state, new = _first(replicated), _floats([info])
-      if broken := _not_finite(new, state):
+      if found := _not_finite(new, state):
+        broken = found
         break
       saved = dataclasses.replace(
         saved,
@@ -380,11 +412,13 @@ def _usage(state: prior.PriorState) -> dict[str, float]:
 
 
 def _floats(infos: list[dict[str, jax.Array]]) -> list[Info]:
-  """Infos of steps, on the host."""
-  return [
-    {name: float(values[0]) for name, values in info.items()}
-    for info in jax.device_get(infos)
-  ]
+  """Infos of steps, on the host, each of one or more."""
+  out = []
+  for info in jax.device_get(infos):
+    first = {name: np.atleast_1d(values[0]) for name, values in info.items()}
+    num = len(next(iter(first.values())))
+    out += [{k: float(v[i]) for k, v in first.items()} for i in range(num)]
+  return out
 
 
 def _not_finite(infos: list[Info], state: TrainState) -> list[str]:

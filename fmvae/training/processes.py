@@ -176,11 +176,15 @@ class Signals:
     self.name = signal.Signals(number).name
     signal.signal(number, self._former[number])
 
-  def ask_to_stop(self, step: int) -> bool:
-    """Whether to stop after `step`; the same for every process."""
+  def ask_to_stop(self, call: int) -> bool:
+    """Whether to stop now; the same for every process.
+
+    Args:
+      call: 1, 2, .. in every process, one more each time.
+    """
     if (
       jax.process_count() > 1
-      and multihost_utils.reached_preemption_sync_point(step)
+      and multihost_utils.reached_preemption_sync_point(call)
     ):
       self.name = "SIGTERM"
     return self.name is not None

@@ -22,16 +22,16 @@ def small(prepared, **fields):
   return experiment.build(config, data_dir=prepared)
 
 
-def train(exp, workdir, num_devices=1):
+def train(exp, workdir, num_devices=1, **kwargs):
   devices = jax.devices()[:num_devices]
   loop.prepare(exp, workdir, devices)
-  return loop.train(exp, workdir, devices)
+  return loop.train(exp, workdir, devices, **kwargs)
 
 
-def stop_after(monkeypatch, stops):
-  """Has a signal come during each of these steps."""
+def stop_after(monkeypatch, call):
+  """Has a signal come during that call of a step, from 1."""
   monkeypatch.setattr(
-    processes.Signals, "ask_to_stop", lambda self, step: step in stops
+    processes.Signals, "ask_to_stop", lambda self, now: now == call
   )
 
 
@@ -163,7 +163,7 @@ def test_a_run_that_is_stopped_after_every_step_is_the_same_run(
 ):
   _, reference, _ = finished
   exp = small(prepared)
-  stop_after(monkeypatch, range(1, 13))
+  stop_after(monkeypatch, 1)
   for step in range(1, 12):
     with pytest.raises(processes.Stopped, match=f"after step {step} of 12"):
       train(exp, tmp_path)
@@ -181,7 +181,7 @@ def test_a_run_continues_on_more_devices(
   _, reference, _ = finished
   exp = small(prepared)
   with monkeypatch.context() as patch:
-    stop_after(patch, [6])
+    stop_after(patch, 6)
     with pytest.raises(processes.Stopped):
       train(exp, tmp_path)
   train(exp, tmp_path, num_devices=4)
@@ -192,6 +192,32 @@ def test_a_run_continues_on_more_devices(
   )
 
 
+@pytest.mark.parametrize(
+  ("log_every", "num_calls"),
+  [(2, 6), (3, 8)],  # stops after 2 4, 6 8, 10 12; 3 4, 6 8, 9 12
+)
+def test_several_steps_a_call_make_the_same_run(
+  prepared, tmp_path, log_every, num_calls, monkeypatch
+):
+  exp = small(prepared, log_every=log_every)
+  train(exp, tmp_path / "one")
+  calls = []
+  monkeypatch.setattr(
+    processes.Signals, "ask_to_stop", lambda self, call: calls.append(call)
+  )
+  train(exp, tmp_path / "several", num_devices=2, steps_per_call=2)
+  assert calls == list(range(1, num_calls + 1))
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5),
+    final_state(exp, tmp_path / "several"),
+    final_state(exp, tmp_path / "one"),
+  )
+  several, one = (rows(tmp_path / x, "train") for x in ("several", "one"))
+  for x, y in zip(several, one, strict=True):
+    assert all(x.pop(name) == y.pop(name) for name in ("phase", "split"))
+    assert x == pytest.approx(y, rel=1e-3)
+
+
 def test_images_from_disk_make_the_same_run(prepared, tmp_path, monkeypatch):
   fields = {"dataset.binarisation": "dynamic"}
   exp = small(prepared, **fields)
@@ -200,8 +226,8 @@ def test_images_from_disk_make_the_same_run(prepared, tmp_path, monkeypatch):
   assert isinstance(streamed.train.images, data.Records)
   assert isinstance(streamed.test.images, np.ndarray)
   with monkeypatch.context() as patch:
-    stop_after(patch, [3, 9])
-    for step in (3, 9):
+    for call, step in ((3, 3), (6, 9)):
+      stop_after(patch, call)
       with pytest.raises(processes.Stopped):
         train(streamed, tmp_path / "disk")
       position = newest(streamed, tmp_path / "disk").position
@@ -234,11 +260,14 @@ def test_batch_must_divide_by_the_devices(prepared, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_a_loss_that_is_not_finite_names_step_and_term(prepared, tmp_path):
+@pytest.mark.parametrize("steps_per_call", [1, 4])
+def test_a_loss_that_is_not_finite_names_step_and_term(
+  prepared, tmp_path, steps_per_call
+):
   exp = small(prepared, learning_rate=1e30, log_every=4)
   for _ in range(2):  # nor is it when it is tried again
     with pytest.raises(FloatingPointError, match=r"step 2: kl_z.* not finite"):
-      train(exp, tmp_path)
+      train(exp, tmp_path, steps_per_call=steps_per_call)
     saved = newest(exp, tmp_path)
     assert saved.state.step == saved.position["next_index"] == 1
     assert len(saved.pending) == 1
