@@ -283,7 +283,24 @@ def build(
     sets["train"], sets["test"] = data.resplit(
       (sets["train"], sets["test"]), dataset.resplit, dataset.split_seed
     )
-  num_train = len(sets["train"].images)
+  return assemble(config, **sets)
+
+
+def assemble(
+  config: ConfigDict, train: data.ImageSet, test: data.ImageSet
+) -> Experiment:
+  """`build` for images that are there already.
+
+  Args:
+    config: valid.
+    train: what to train on.
+    test: what to evaluate on.
+
+  Raises:
+    ValueError: a config that does not go with the images, named by field.
+  """
+  dataset = config.dataset
+  num_train = len(train.images)
   for i, (_, k) in enumerate(config.factors):
     if k > num_train:
       raise ValueError(
@@ -296,12 +313,12 @@ def build(
       f"training images of {dataset.name}"
     )
   properties = tuple(
-    _property(config, sets["train"], entry) for entry in dataset.labels
+    _property(config, train, entry) for entry in dataset.labels
   )
   vae = networks.make(
     likelihood=config.likelihood,
     latent_dim=config.latent_dim,
-    image_shape=sets["train"].images.shape[1:],
+    image_shape=train.images.shape[1:],
     **config.network,
   )
   return Experiment(
@@ -309,8 +326,8 @@ def build(
     properties=properties,
     model=Model(vae, likelihoods.get(config.likelihood)),
     optimizer=optax.adam(_learning_rate(config)),
-    train=_split(config, sets["train"], properties, training=True),
-    test=_split(config, sets["test"], properties, training=False),
+    train=_split(config, train, properties, training=True),
+    test=_split(config, test, properties, training=False),
     train_input=_input(config, training=True),
     test_input=_input(config, training=False),
   )
