@@ -1,0 +1,350 @@
+"""The training step: against PyTorch, against N(0, I), by K, I and devices."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from ml_collections import ConfigDict
+
+from experiments import celeb_a_conv, mnist_conv, mnist_mlp
+from experiments.benchmarks.measure import Row, Side, in_turn, ratio
+from fmvae import data, experiment
+from fmvae.experiment import Experiment
+from fmvae.networks import convolution
+from fmvae.training.state import Batch, TrainState
+
+_NUM_IMAGES = 6_000
+_STEP_SIZE = 0.01
+
+
+def pair28(factors: tuple[tuple[int, int], ...]) -> ConfigDict:
+  """The paper's 28x28 pair, batch 64."""
+  config = mnist_conv.get_config()
+  config.factors = factors
+  return config
+
+
+def pair64() -> ConfigDict:
+  """The paper's 64x64 pair, L = 128 in two factors, batch 16."""
+  config = celeb_a_conv.get_config()
+  config.latent_dim, config.factors = 128, ((64, 64), (64, 64))
+  config.batch_size = 16
+  return config
+
+
+def assemble(config: ConfigDict) -> Experiment:
+  """The experiment on random pixels, which take the time of any others."""
+  side = {"conv28": (28, 28, 1), "conv64": (64, 64, 3), "mlp": (28, 28, 1)}
+  shape = (_NUM_IMAGES, *side[config.network.name])
+  images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+  sets = [
+    data.ImageSet(images[rows], {}, "random", split)
+    for split, rows in (("train", slice(None)), ("test", slice(10)))
+  ]
+  return experiment.assemble(config, *sets)
+
+
+def batch_of(exp: Experiment, step: int = 0) -> Batch:
+  """The batch of a step, as the loop reads it."""
+  config = exp.config
+  return exp.train.batch(
+    data.batch_indices(
+      config.seed,
+      step,
+      num_data=len(exp.train),
+      batch_size=config.batch_size,
+    )
+  )
+
+
+def started(exp: Experiment) -> TrainState:
+  """A state with a mixture at encodings."""
+  return exp.start_prior(exp.init())
+
+
+def side(step: Callable[..., Any], state: TrainState, batch: Batch) -> Side:
+  """A side that goes on from its last state."""
+  compiled = jax.jit(step, donate_argnums=0).lower(state, batch).compile()
+  box = [jax.tree.map(jnp.copy, state)]
+
+  def run() -> None:
+    box[0], _ = compiled(box[0], batch)
+    jax.block_until_ready(box[0])
+
+  return run
+
+
+def _flops(compiled: Any) -> float:
+  return compiled.cost_analysis()["flops"]
+
+
+def step28(rounds: int) -> list[Row]:
+  """One joint step of the 28x28 pair, K = 32, batch 64."""
+  return _against_pytorch("conv28", pair28(((64, 32),)), rounds, times=10)
+
+
+def step64(rounds: int) -> list[Row]:
+  """One joint step of the 64x64 pair, batch 16."""
+  return _against_pytorch("conv64", pair64(), rounds, times=2)
+
+
+def _against_pytorch(
+  name: str, config: ConfigDict, rounds: int, times: int
+) -> list[Row]:
+  from experiments.benchmarks import pytorch
+
+  config.svi.update(kappa=1.0, tau0=1e9, initial=_STEP_SIZE)  # constant
+  config.learning_rate_decay = "none"
+  exp = assemble(config)
+  state, batch = started(exp), batch_of(exp)
+  joint = exp.make_steps().joint
+
+  def trainer(state: TrainState) -> pytorch.Trainer:
+    return pytorch.Trainer(
+      state,
+      num_data=len(exp.train),
+      learning_rate=config.learning_rate,
+      step_size=_STEP_SIZE,
+      latent_dim=config.latent_dim,
+      width=config.network.get("width"),
+    )
+
+  theirs = trainer(state)
+  _check_same(exp, state, batch, joint, theirs, trainer)
+  pictures = pytorch.images(batch.images)
+  plain = _with_xla_convolutions(lambda: side(joint, state, batch))
+  times_ms = in_turn(
+    {
+      "ours": side(joint, state, batch),
+      "PyTorch": lambda: theirs.step(pictures),
+      "plain": plain,
+    },
+    rounds,
+    times,
+  )
+  what = f"{name}, batch {config.batch_size}, joint step"
+  ours, pytorch_ms, plain_ms = times_ms.values()
+  return [
+    Row(f"{what}: ours / PyTorch", ratio(ours, pytorch_ms), "", 0.9),
+    Row(f"{what}: ours", ours, "ms"),
+    Row(f"{what}: PyTorch", pytorch_ms, "ms"),
+    Row(f"{what}: ours with XLA's own convolutions", plain_ms, "ms"),
+  ]
+
+
+def _check_same(exp, state, batch, joint, theirs, trainer) -> None:
+  """Raises AssertionError unless both take the same step on the same draws."""
+  import torch
+
+  from experiments.benchmarks import pytorch
+
+  latent, size = exp.config.latent_dim, len(batch.images)
+  key = jax.random.fold_in(state.key, state.step)
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(size))
+  image_keys, noise_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
+  x = jax.vmap(exp.train_input)(image_keys, jnp.asarray(batch.images))
+  noise = jax.vmap(lambda key: jax.random.normal(key, (latent,)))(noise_keys)
+  new, info = jax.jit(joint)(state, batch)
+  bound = theirs.train(pytorch.images(x), torch.from_numpy(np.array(noise)))
+  np.testing.assert_allclose(float(bound), float(info["bound"]), rtol=1e-5)
+  for ours, other in zip(new.prior.factors, theirs.prior.factors, strict=True):
+    for name in "msabc":
+      wanted = np.asarray(getattr(ours, name))
+      close = np.abs(other[name].numpy() - wanted) / np.abs(wanted).max()
+      assert close.max() < 1e-3, name
+  # Adam's first step is the sign of a gradient; where that is nothing but
+  # rounding, the two may differ.
+  pairs = zip(theirs.parameters(), trainer(new).parameters(), strict=True)
+  apart = [float((x - y).detach().abs().mean()) for x, y in pairs]
+  assert max(apart) < 0.02 * exp.config.learning_rate, max(apart)
+
+
+def _with_xla_convolutions(make: Callable[[], Side]) -> Side:
+  """A side that is compiled with what other platforms get."""
+  run = convolution._run
+  convolution._run = lambda x, k, stride, everywhere, _: run(
+    x, k, stride, everywhere, None
+  )
+  try:
+    jax.clear_caches()  # of traces
+    return make()
+  finally:
+    convolution._run = run
+    jax.clear_caches()
+
+
+def mixture(rounds: int) -> list[Row]:
+  """The joint step against pre-training's, K = 64."""
+  exp = assemble(pair28(((64, 64),)))
+  state, batch = started(exp), batch_of(exp)
+  steps = exp.make_steps()
+  encode = exp.model.vae.encode
+
+  def with_second_encoding(state, batch):
+    new, info = steps.pretrain(state, batch)
+    keys = jax.random.split(state.key, len(batch.images))
+    x = jax.vmap(exp.train_input)(keys, batch.images)
+    loc, log_var = encode(new.params, x)
+    return new, info | {"again": jnp.mean(loc + log_var)}
+
+  times = in_turn(
+    {
+      "mixture": side(steps.joint, state, batch),
+      "normal": side(steps.pretrain, state, batch),
+      "encoded twice": side(with_second_encoding, state, batch),
+    },
+    rounds,
+    times=10,
+  )
+  ours, normal, twice = times.values()
+  what = "conv28, batch 64, K = 64, mixture prior"
+  return [
+    Row(f"{what} / N(0, I)", ratio(ours, normal), "", 1.05),
+    Row(f"{what} / N(0, I) that encodes twice too", ratio(ours, twice)),
+    Row(f"{what}", ours, "ms"),
+    Row("the same with N(0, I)", normal, "ms"),
+  ]
+
+
+def components(rounds: int) -> list[Row]:
+  """The joint step by K and by I at L = 64."""
+  shapes = {
+    "I = 1, K = 1": ((64, 1),),
+    "I = 1, K = 16": ((64, 16),),
+    "I = 1, K = 256": ((64, 256),),
+    "I = 1, K = 4096": ((64, 4096),),
+    "I = 2, K = 256": ((32, 256),) * 2,
+    "I = 5, K = 256": ((13, 256),) * 4 + ((12, 256),),
+  }
+  sides, flops = {}, {}
+  for name, factors in shapes.items():
+    exp = assemble(pair28(factors))
+    state, batch = started(exp), batch_of(exp)
+    joint = exp.make_steps().joint
+    flops[name] = _flops(jax.jit(joint).lower(state, batch).compile())
+    sides[name] = side(joint, state, batch)
+  times = in_turn(sides, rounds, times=5)
+  first, last = times["I = 1, K = 1"], times["I = 1, K = 4096"]
+  slope = [1000 * (b - a) / 4095 for a, b in zip(first, last, strict=True)]
+  per_k = (flops["I = 1, K = 4096"] - flops["I = 1, K = 1"]) / 4095
+  return [
+    *(
+      Row(f"conv28, joint step, {name}", ms, "ms") for name, ms in times.items()
+    ),
+    Row("slope from K = 1 to 4096", slope, "us a component"),
+    Row(
+      "multiplications and additions for each of B L K",
+      [per_k / (exp.config.batch_size * exp.config.latent_dim)],
+    ),
+  ]
+
+
+def waiting(rounds: int) -> list[Row]:
+  """How long a step waits for its batch."""
+  rows = []
+  for name, config in (
+    ("MLP", mnist_mlp.get_config("128")),
+    ("conv28", pair28(((64, 32),))),
+  ):
+    exp = assemble(config)
+    run = side(exp.make_steps().joint, started(exp), batch_of(exp))
+    run()
+    shares = []
+    for turn in range(rounds):
+      waited, begin = 0.0, time.perf_counter()
+      for step in range(20):
+        asked = time.perf_counter()
+        batch_of(exp, 20 * turn + step)
+        waited += time.perf_counter() - asked
+        run()
+      shares.append(100 * waited / (time.perf_counter() - begin))
+    rows.append(Row(f"{name} pair, batch 64: wait for data", shares, "%", 1.0))
+  return rows
+
+
+def devices(rounds: int) -> list[Row]:
+  """The pmapped joint step on 1, 2 and 4 virtual devices, one global batch."""
+  exp = assemble(pair28(((64, 32),)))
+  state, batch = started(exp), batch_of(exp)
+  joint = exp.make_steps("devices").joint
+  sides, flops = {}, {}
+
+  def on(num: int) -> Side:
+    step = jax.pmap(
+      joint, "devices", devices=jax.devices()[:num], donate_argnums=0
+    )
+    parts = jax.tree.map(lambda x: x.reshape(num, -1, *x.shape[1:]), batch)
+    box = [jax.tree.map(lambda x: jnp.stack([x] * num), state)]
+    flops[num] = _flops(step.lower(box[0], parts).compile())
+
+    def run() -> None:
+      box[0], _ = step(box[0], parts)
+      jax.block_until_ready(box[0])
+
+    return run
+
+  for num in (1, 2, 4):
+    sides[str(num)] = on(num)
+  times = in_turn(sides, rounds, times=5)
+  rows = []
+  for num in (2, 4):
+    name = f"conv28, global batch 64: {num} devices / 1"
+    rows += [
+      Row(
+        f"{name}, time on the same cores", ratio(times[str(num)], times["1"])
+      ),
+      Row(f"{name}, arithmetic of all devices", [num * flops[num] / flops[1]]),
+    ]
+  return rows
+
+
+def accelerator(rounds: int) -> list[Row]:
+  """Steps a second of both pairs by steps a call and precision."""
+  rows = []
+  for name, config in (("conv28", pair28(((64, 512),))), ("conv64", pair64())):
+    config.batch_size = 64
+    exp = assemble(config)
+    state, joint = started(exp), exp.make_steps().joint
+    for precision in ("float32", "tensorfloat32", "bfloat16"):
+      with jax.default_matmul_precision(precision):
+        sides, per_call = {}, (1, 10, 50)
+        for num in per_call:
+          batches = [batch_of(exp, step) for step in range(num)]
+          stacked = jax.tree.map(lambda *x: jnp.stack(x), *batches)
+          sides[str(num)] = side(
+            lambda s, b, joint=joint: lax.scan(joint, s, b), state, stacked
+          )
+        times = in_turn(sides, rounds, times=2)
+        one = jax.jit(joint).lower(state, batch_of(exp)).compile()
+      for num in per_call:
+        rate = [1000 * num / ms for ms in times[str(num)]]
+        what = f"{name}, batch 64, {precision}, {num} a call"
+        rows.append(Row(what, rate, "steps/s"))
+      tera = [1e-12 * _flops(one) * r for r in rate]
+      rows.append(Row(f"{name}, {precision}, 50 a call", tera, "TFLOP/s"))
+  return rows + _ceilings(rounds)
+
+
+def _ceilings(rounds: int) -> list[Row]:
+  """What the device multiplies and copies at most."""
+  size, rows = 8192, []
+  x = jnp.ones((size, size))
+  for precision in ("float32", "tensorfloat32", "bfloat16"):
+    with jax.default_matmul_precision(precision):
+      multiply = jax.jit(lambda x: x @ x).lower(x).compile()
+    ms = in_turn({"": _waited(multiply, x)}, rounds, 3)[""]
+    rate = [2e-9 * size**3 / t for t in ms]
+    rows.append(Row(f"matrix product, {precision}", rate, "TFLOP/s"))
+  long = jnp.ones(2**28)
+  copy = jax.jit(lambda x: x + 1).lower(long).compile()
+  ms = in_turn({"": _waited(copy, long)}, rounds, 3)[""]
+  rows.append(Row("memory", [2e-6 * long.nbytes / t for t in ms], "GB/s"))
+  return rows
+
+
+def _waited(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> Side:
+  return lambda: function(x).block_until_ready()
