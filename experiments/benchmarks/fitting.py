@@ -57,7 +57,7 @@ def fit(path: pathlib.Path, num: int) -> Iterator[prior.PriorState]:
       jax.random.key(0), [(_D, _K)], loc=loc, log_var=log_var, num_data=num
     )
 
-  rho = prior.robbins_monro(kappa=0.6, tau0=1)
+  rho = prior.robbins_monro(kappa=0.51, tau0=1)
 
   @jax.jit
   def step(state, loc, tau):
