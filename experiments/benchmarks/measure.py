@@ -40,13 +40,17 @@ class Row:
   def markdown(self, name: str) -> str:
     """The line in a table of Markdown, of the comparison of that name."""
     unit = f" {self.unit}" if self.unit else ""
-    spread = f"{min(self.values):.3g} to {max(self.values):.3g}"
+    spread = f"{_text(min(self.values))} to {_text(max(self.values))}"
     goal = "" if self.goal is None else f"at most {self.goal:g}: "
     verdict = {None: "", True: "met", False: "**missed**"}[self.met]
     return (
-      f"| `{name}` | {self.what} | {float(self):.3g}{unit} | "
+      f"| `{name}` | {self.what} | {_text(float(self))}{unit} | "
       f"{spread if len(self.values) > 1 else ''} | {goal}{verdict} |"
     )
+
+
+def _text(x: float) -> str:
+  return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
 
 
 def in_turn(

@@ -1,6 +1,6 @@
 """The training step: against PyTorch, against N(0, I), by K, I and devices."""
 
-import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +17,7 @@ from fmvae.experiment import Experiment
 from fmvae.networks import convolution
 from fmvae.training.state import Batch, TrainState
 
-_NUM_IMAGES = 6_000
+_NUM_IMAGES = {"conv28": 60_000, "conv64": 600, "mlp": 60_000}
 _STEP_SIZE = 0.01
 
 
@@ -39,7 +39,9 @@ def pair64() -> ConfigDict:
 def assemble(config: ConfigDict) -> Experiment:
   """The experiment on random pixels, which take the time of any others."""
   side = {"conv28": (28, 28, 1), "conv64": (64, 64, 3), "mlp": (28, 28, 1)}
-  shape = (_NUM_IMAGES, *side[config.network.name])
+  name = config.network.name
+  config.start_encodings = 4_096
+  shape = (_NUM_IMAGES[name], *side[name])
   images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
   sets = [
     data.ImageSet(images[rows], {}, "random", split)
@@ -80,6 +82,10 @@ def side(step: Callable[..., Any], state: TrainState, batch: Batch) -> Side:
 
 def _flops(compiled: Any) -> float:
   return compiled.cost_analysis()["flops"]
+
+
+def _bytes(compiled: Any) -> float:
+  return compiled.cost_analysis()["bytes accessed"]
 
 
 def step28(rounds: int) -> list[Row]:
@@ -244,37 +250,27 @@ def components(rounds: int) -> list[Row]:
 
 
 def waiting(rounds: int) -> list[Row]:
-  """How long a step waits for its batch: steps that read it against others."""
-  rows, num = [], 20
+  """Reading a batch as a share of the step: the most that the step can wait."""
+  rows, num = [], 50
   for pair, config in (
     ("MLP", mnist_mlp.get_config("128")),
     ("conv28", pair28(((64, 32),))),
   ):
     exp = assemble(config)
-    sides = {
-      name: _steps(exp, num, reading=name == "reading")
-      for name in ("reading", "not")
-    }
-    times = in_turn(sides, rounds, times=3)
-    ratios = ratio(times["not"], times["reading"])
-    what = f"{pair} pair, batch 64, share of a step: waiting for its batch"
-    rows.append(Row(what, [100 * (1 - r) for r in ratios], "%", 1.0))
+    run = side(exp.make_steps().joint, started(exp), batch_of(exp))
+    run()
+    shares = []
+    for turn in range(rounds):
+      reading, begin = 0.0, time.perf_counter()
+      for step in range(num * turn, num * (turn + 1)):
+        asked = time.perf_counter()
+        batch_of(exp, step)
+        reading += time.perf_counter() - asked
+        run()
+      shares.append(100 * reading / (time.perf_counter() - begin))
+    what = f"{pair} pair, batch 64: reading a batch as a share of a step"
+    rows.append(Row(what, shares, "%", 1.0))
   return rows
-
-
-def _steps(exp: Experiment, num: int, reading: bool) -> Side:
-  """As many steps as between two stops of the loop, sent off one by one."""
-  joint = jax.jit(exp.make_steps().joint, donate_argnums=0)
-  box, first = [started(exp)], batch_of(exp)
-  numbers = itertools.count()
-
-  def run() -> None:
-    for _ in range(num):
-      batch = batch_of(exp, next(numbers)) if reading else first
-      box[0], _info = joint(box[0], batch)
-    jax.block_until_ready(box[0])
-
-  return run
 
 
 def devices(rounds: int) -> list[Row]:
@@ -335,8 +331,11 @@ def accelerator(rounds: int) -> list[Row]:
         rate = [1000 * num / ms for ms in times[str(num)]]
         what = f"{name}, batch 64, {precision}, {num} a call"
         rows.append(Row(what, rate, "steps/s"))
+      what = f"{name}, {precision}, {per_call[-1]} a call"
       tera = [1e-12 * _flops(one) * r for r in rate]
-      rows.append(Row(f"{name}, {precision}, 50 a call", tera, "TFLOP/s"))
+      giga = [1e-9 * _bytes(one) * r for r in rate]
+      rows.append(Row(f"{what}, arithmetic", tera, "TFLOP/s"))
+      rows.append(Row(f"{what}, memory, as XLA counts it", giga, "GB/s"))
   return rows + _ceilings(rounds)
 
 
