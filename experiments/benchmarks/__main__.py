@@ -20,7 +20,7 @@ import tempfile
 from absl import app, flags, logging
 
 from experiments.benchmarks.measure import Row, machine
-from fmvae.files import replacing
+from fmvae.files import write_text
 from fmvae.training import processes
 
 # By name: the module that holds the function of that name.
@@ -35,7 +35,7 @@ COMPARISONS = {
   "starting": "starting",
   "accelerator": "training",
 }
-_ON_A_GPU = ("accelerator",)  # where --only does not name it
+_ON_A_GPU = ("accelerator",)  # left out unless --only names it
 _ENVIRONMENT = {
   "devices": {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 }
@@ -91,8 +91,7 @@ def main(argv: list[str]) -> None:
     print("\n".join(new), flush=True)
     lines += new
   if _OUT.value:
-    with replacing(pathlib.Path(_OUT.value)) as path:
-      path.write_text("\n".join(lines) + "\n")
+    write_text(pathlib.Path(_OUT.value), "\n".join(lines) + "\n")
   if failed:
     sys.exit(f"error: {', '.join(failed)} did not get to the end, see above")
 

@@ -38,10 +38,10 @@ def pair64() -> ConfigDict:
 
 def assemble(config: ConfigDict) -> Experiment:
   """The experiment on random pixels, which take the time of any others."""
-  side = {"conv28": (28, 28, 1), "conv64": (64, 64, 3), "mlp": (28, 28, 1)}
+  shapes = {"conv28": (28, 28, 1), "conv64": (64, 64, 3), "mlp": (28, 28, 1)}
   name = config.network.name
   config.start_encodings = 4_096
-  shape = (_NUM_IMAGES[name], *side[name])
+  shape = (_NUM_IMAGES[name], *shapes[name])
   images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
   sets = [
     data.ImageSet(images[rows], {}, "random", split)
@@ -68,24 +68,32 @@ def started(exp: Experiment) -> TrainState:
   return exp.start_prior(exp.init())
 
 
+def compiled(step: Callable[..., Any], state: TrainState, batch: Batch) -> Any:
+  """The step, which takes over its state."""
+  return jax.jit(step, donate_argnums=0).lower(state, batch).compile()
+
+
 def side(step: Callable[..., Any], state: TrainState, batch: Batch) -> Side:
   """A side that goes on from its last state."""
-  compiled = jax.jit(step, donate_argnums=0).lower(state, batch).compile()
+  return _going_on(compiled(step, state, batch), state, batch)
+
+
+def _going_on(step: Any, state: TrainState, batch: Batch) -> Side:
   box = [jax.tree.map(jnp.copy, state)]
 
   def run() -> None:
-    box[0], _ = compiled(box[0], batch)
+    box[0], _ = step(box[0], batch)
     jax.block_until_ready(box[0])
 
   return run
 
 
-def _flops(compiled: Any) -> float:
-  return compiled.cost_analysis()["flops"]
+def _flops(program: Any) -> float:
+  return program.cost_analysis()["flops"]
 
 
-def _bytes(compiled: Any) -> float:
-  return compiled.cost_analysis()["bytes accessed"]
+def _bytes(program: Any) -> float:
+  return program.cost_analysis()["bytes accessed"]
 
 
 def step28(rounds: int) -> list[Row]:
@@ -230,9 +238,9 @@ def components(rounds: int) -> list[Row]:
   for name, factors in shapes.items():
     exp = assemble(pair28(factors))
     state, batch = started(exp), batch_of(exp)
-    joint = exp.make_steps().joint
-    flops[name] = _flops(jax.jit(joint).lower(state, batch).compile())
-    sides[name] = side(joint, state, batch)
+    joint = compiled(exp.make_steps().joint, state, batch)
+    flops[name] = _flops(joint)
+    sides[name] = _going_on(joint, state, batch)
   times = in_turn(sides, rounds, times=5)
   first, last = times["I = 1, K = 1"], times["I = 1, K = 4096"]
   slope = [1000 * (b - a) / 4095 for a, b in zip(first, last, strict=True)]
@@ -278,7 +286,7 @@ def devices(rounds: int) -> list[Row]:
   exp = assemble(pair28(((64, 32),)))
   state, batch = started(exp), batch_of(exp)
   joint = exp.make_steps("devices").joint
-  sides, flops = {}, {}
+  flops = {}
 
   def on(num: int) -> Side:
     step = jax.pmap(
@@ -294,8 +302,7 @@ def devices(rounds: int) -> list[Row]:
 
     return run
 
-  for num in (1, 2, 4):
-    sides[str(num)] = on(num)
+  sides = {str(num): on(num) for num in (1, 2, 4)}
   times = in_turn(sides, rounds, times=5)
   rows = []
   for num in (2, 4):
@@ -326,7 +333,7 @@ def accelerator(rounds: int) -> list[Row]:
             lambda s, b, joint=joint: lax.scan(joint, s, b), state, stacked
           )
         times = in_turn(sides, rounds, times=2)
-        one = jax.jit(joint).lower(state, batch_of(exp)).compile()
+        one = compiled(joint, state, batch_of(exp))
       for num in per_call:
         rate = [1000 * num / ms for ms in times[str(num)]]
         what = f"{name}, batch 64, {precision}, {num} a call"
