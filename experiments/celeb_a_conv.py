@@ -12,6 +12,7 @@ from fmvae import config as config_lib
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
+  arguments = config_lib.parse_argument(arg, smoke=bool, k=int)
   config = config_lib.default()
   config.dataset.name = "celeb_a"
   config.dataset.binarisation = "none"
@@ -21,5 +22,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.factors = ((128, 64), (128, 64))
   config.steps = {"pretrain": 0, "prior": 20_000, "joint": 300_000}
   config.svi.kappa = 0.52
-  config_lib.apply_argument(config, arg)
+  config_lib.adapt(config, **arguments)
   return config

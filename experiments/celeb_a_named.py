@@ -19,6 +19,7 @@ from fmvae import config as config_lib
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
+  arguments = config_lib.parse_argument(arg, smoke=bool, k=int, cpu=bool)
   config = config_lib.default()
   config.dataset.name = "celeb_a"
   config.dataset.binarisation = "none"
@@ -36,7 +37,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.steps = {"pretrain": 0, "prior": 20_000, "joint": 300_000}
   config.svi.kappa = 0.52
   config.kl_z_weight = ((0.0, 20.0), (0.1, 20.0), (0.2, 1.0))
-  if arg == "cpu":
+  if arguments.pop("cpu", False):
     config.network.width = 16
     config.latent_dim = 80
     config.factors = ((16, 2), (16, 2), (16, 2), (16, 32), (16, 32))
@@ -45,6 +46,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.kl_z_weight = ((0.0, 20.0), (0.3, 20.0), (0.6, 1.0))
     config.checkpoint_every = 2000
     config.steps = {"pretrain": 0, "prior": 1000, "joint": 15_000}
-    arg = None
-  config_lib.apply_argument(config, arg)
+  config_lib.adapt(config, **arguments)
   return config

@@ -12,6 +12,7 @@ from fmvae import config as config_lib
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
+  arguments = config_lib.parse_argument(arg, smoke=bool, k=int)
   config = config_lib.default()
   config.dataset.name = "uci_digits"
   config.dataset.binarisation = "threshold"
@@ -20,6 +21,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.factors = ((16, 20),)
   config.learning_rate = 5e-4
   config.steps = {"pretrain": 2000, "prior": 1000, "joint": 3000}
-  config.start_encodings = 1500
-  config_lib.apply_argument(config, arg)
+  config.init_encodings = 1500
+  config_lib.adapt(config, **arguments)
   return config

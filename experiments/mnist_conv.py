@@ -2,7 +2,7 @@
 
 One point of the curve; the paper's best is a test bound of -85.77 nats at
 K = 512, after about 4 hours on a P100. Command, for that K:
-  python -m launch.train --config=experiments/mnist_conv.py:512
+  python -m launch.train --config=experiments/mnist_conv.py:k=512
 Ours where the paper differs or is silent, as both lift the bound of the MLP
 pair (BUILD_NOTES.md): a new Bernoulli draw for each training step, the test on
 one fixed draw; a learning rate that falls in the joint phase. The paper's:
@@ -15,8 +15,9 @@ from fmvae import config as config_lib
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
+  arguments = config_lib.parse_argument(arg, smoke=bool, k=int)
   config = config_lib.default()
   config.dataset.binarisation = "dynamic"
   config.network = {"name": "conv28"}
-  config_lib.apply_argument(config, arg)
+  config_lib.adapt(config, **arguments)
   return config

@@ -15,6 +15,7 @@ from fmvae import config as config_lib
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
+  arguments = config_lib.parse_argument(arg, smoke=bool, k=int)
   config = config_lib.default()
   config.dataset.name = "shapes"
   config.dataset.binarisation = "none"
@@ -30,5 +31,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.steps = {"pretrain": 0, "prior": 1000, "joint": 7000}
   config.delta = ((0.0, 3000.0),)
   config.kl_z_weight = ((0.0, 20.0), (0.6, 20.0), (0.8, 5.0))
-  config_lib.apply_argument(config, arg)
+  config_lib.adapt(config, **arguments)
   return config

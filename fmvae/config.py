@@ -1,11 +1,13 @@
 """The configuration of an experiment: its fields, defaults and checks."""
 
-import itertools
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from fmvae import prior
+from fmvae import likelihoods, prior
+from fmvae.data import Preprocessing
+from fmvae.model import phases, priors
+from fmvae.model.priors import Prior
 
 
 def default() -> ConfigDict:
@@ -40,6 +42,7 @@ def default() -> ConfigDict:
       "network": {"name": "mlp", "hidden": (512, 512)},
       "likelihood": "bernoulli",
       "latent_dim": 64,
+      "prior": "factorial_mixture",  # or 'standard_normal', the plain VAE
       "factors": ((64, 128),),  # (D_i, K_i) of each factor; D_i sum to L
       "hyperprior": {"m0": 0.0, "s0": 1.0, "a0": 0.01, "b0": 0.01, "c0": 1.0},
       "batch_size": 64,
@@ -56,7 +59,7 @@ def default() -> ConfigDict:
       "kl_z_weight": ((0.0, 1.0),),
       # of the factors in `labels` while Delta > 0, by Adam in log space
       "named_learning_rate": 1e-2,
-      "start_encodings": 10_000,  # training points that start the mixture
+      "init_encodings": 10_000,  # training points at which the mixture begins
       "log_every": 100,
       "evaluate_every": 0,  # steps between test evaluations; 0: phase ends
       "checkpoint_every": 10_000,
@@ -66,32 +69,62 @@ def default() -> ConfigDict:
   ).lock()
 
 
-def apply_argument(config: ConfigDict, arg: str | None) -> None:
-  """What may follow the colon of a config file: 'smoke', or K.
+def parse_argument(arg: str | None, **types: type) -> dict[str, Any]:
+  """Reads what follows the colon of a config file, as in `:k=128,smoke`.
 
-  'smoke' makes an experiment a matter of seconds, to see that it runs; a
-  number is the K of every factor that no label names.
+  Args:
+    arg: what follows it; names with values, separated by commas. The value of
+      a bool may be left out for True.
+    **types: bool, int, float or str of every name that the file knows.
+
+  Returns:
+    The values that were given, by name.
 
   Raises:
-    ValueError: anything else.
+    ValueError: a name that the file does not know, or a value of another type.
   """
-  if arg == "smoke":
-    config.steps = {"pretrain": 4, "prior": 4, "joint": 4}
-    config.batch_size = 8
-    config.start_encodings = max(k for _, k in config.factors)
-    config.log_every = 2
-    if config.dataset.resplit:
-      config.dataset.resplit = (2 * config.start_encodings, 20)
-  elif arg is not None:
-    if not arg.isdecimal():
+  found: dict[str, Any] = {}
+  for part in filter(None, (arg or "").split(",")):
+    name, equals, text = part.partition("=")
+    kind = types.get(name)
+    read = {"True": True, "False": False}.get if kind is bool else kind
+    try:
+      value = True if kind is bool and not equals else read(text)  # type: ignore[misc]
+    except (TypeError, ValueError):
+      value = None
+    if value is None:
+      known = ", ".join(f"{n} ({t.__name__})" for n, t in types.items())
       raise ValueError(
-        f"the config's argument must be K or 'smoke', got {arg!r}"
+        f"the config's argument must be name=value with names of {known}, got "
+        f"{part!r}"
       )
+    found[name] = value
+  return found
+
+
+def adapt(
+  config: ConfigDict, *, smoke: bool = False, k: int | None = None
+) -> None:
+  """What every config file does with its argument.
+
+  Args:
+    config: changed in place.
+    smoke: makes an experiment a matter of seconds, to see that it runs.
+    k: the number of components of every factor that no label names.
+  """
+  if k is not None:
     named = {entry[0] for entry in config.dataset.labels}
     config.factors = tuple(
-      (d, k if i in named else int(arg))
-      for i, (d, k) in enumerate(config.factors)
+      (d, of_factor if i in named else k)
+      for i, (d, of_factor) in enumerate(config.factors)
     )
+  if smoke:
+    config.steps = {"pretrain": 4, "prior": 4, "joint": 4}
+    config.batch_size = 8
+    config.init_encodings = max(of_factor for _, of_factor in config.factors)
+    config.log_every = 2
+    if config.dataset.resplit:
+      config.dataset.resplit = (2 * config.init_encodings, 20)
 
 
 def pretraining(config: ConfigDict) -> ConfigDict:
@@ -106,21 +139,126 @@ def pretraining(config: ConfigDict) -> ConfigDict:
   first.dataset.update(labels=(), labelled_fraction=1.0)
   first.learning_rate_decay = "none"
   for field in (
+    "prior",
     "hyperprior",
     "svi",
     "delta",
     "kl_z_weight",
     "named_learning_rate",
-    "start_encodings",
+    "init_encodings",
   ):
     first[field] = plain[field]
   return first
 
 
 def validate(config: ConfigDict) -> None:
-  """Raises ValueError, naming the field, for a config that cannot run."""
+  """Raises ValueError, naming the field, for a config that cannot run.
+
+  Each part checks its own fields when it is made; here are the fields that no
+  part has, and the rules between fields.
+  """
   _check_fields(config.to_dict(), default().to_dict(), "config")
-  _check_positive(config)
+  _check_numbers(config)
+  _check_factors(config)
+  _check_labels(config)
+  _check_dataset(config)
+  _named("config.", lambda: likelihoods.get(config.likelihood))
+  _named("config.", lambda: make_prior(config))
+  _named("config.svi.", lambda: prior.robbins_monro(**config.svi))
+  for field in ("delta", "kl_z_weight"):
+    _named(f"config.{field}: ", lambda f=field: phases.as_points(config[f]))
+  if config.learning_rate_decay not in ("none", "cosine"):
+    raise ValueError(
+      "config.learning_rate_decay must be 'none' or 'cosine', got "
+      f"{config.learning_rate_decay!r}"
+    )
+  binary = likelihoods.get(config.likelihood).binary
+  if binary == (config.dataset.binarisation == "none"):
+    raise ValueError(
+      "config.likelihood must be one for zeros and ones unless "
+      "config.dataset.binarisation is 'none', got "
+      f"{config.likelihood!r} with {config.dataset.binarisation!r}"
+    )
+  if config.steps.prior and not make_prior(config).updates:
+    raise ValueError(
+      "config.steps.prior must be 0 for a prior without a closed-form update, "
+      f"got {config.steps.prior} with config.prior = {config.prior!r}"
+    )
+
+
+def make_prior(config: ConfigDict) -> Prior:
+  """The prior that the config asks for."""
+  return priors.make(
+    config.prior,
+    latent_dim=config.latent_dim,
+    factors=config.factors,
+    hyperprior=config.hyperprior.to_dict(),
+  )
+
+
+def make_preprocessing(config: ConfigDict) -> Preprocessing:
+  """The preprocessing that the config asks for."""
+  dataset = config.dataset
+  return Preprocessing(
+    dataset.binarisation, dataset.threshold, dataset.binarisation_seed
+  )
+
+
+def _named(prefix: str, build: Any) -> None:
+  """Calls `build`; its complaint gets the prefix that makes it a field."""
+  try:
+    build()
+  except (TypeError, ValueError) as error:
+    raise ValueError(f"{prefix}{error}") from error
+
+
+def _check_fields(given: dict, known: dict, path: str) -> None:
+  if path == "config.network":
+    return  # its options belong to the network, which checks them
+  for name in given:
+    if name not in known:
+      raise ValueError(
+        f"{path}.{name} is not a field; {path} has {sorted(known)}"
+      )
+  for name, value in known.items():
+    if name not in given:
+      raise ValueError(f"{path}.{name} is missing")
+    if isinstance(value, dict):
+      if not isinstance(given[name], dict):
+        raise ValueError(
+          f"{path}.{name} must have fields {sorted(value)}, got {given[name]!r}"
+        )
+      _check_fields(given[name], value, f"{path}.{name}")
+
+
+def _check_numbers(config: ConfigDict) -> None:
+  def number(field, value, least, kinds):
+    if not isinstance(value, kinds) or isinstance(value, bool) or value < least:
+      kind = "an integer" if kinds is int else "a number"
+      raise ValueError(
+        f"config.{field} must be {kind} of at least {least}, got {value!r}"
+      )
+
+  for field in (
+    "latent_dim",
+    "batch_size",
+    "log_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "init_encodings",
+  ):
+    number(field, config[field], 1, int)
+  for field in ("seed", "evaluate_every", "kl_anneal_steps"):
+    number(field, config[field], 0, int)
+  for phase, steps in config.steps.items():
+    number(f"steps.{phase}", steps, 0, int)
+  if sum(config.steps.values()) == 0:
+    raise ValueError("config.steps must hold a step in some phase, got none")
+  for field in ("learning_rate", "named_learning_rate"):
+    number(field, config[field], 0.0, int | float)
+
+
+def _check_factors(config: ConfigDict) -> None:
   factors = config.factors
   is_pairs = isinstance(factors, tuple | list) and all(
     isinstance(f, tuple | list)
@@ -138,94 +276,22 @@ def validate(config: ConfigDict) -> None:
       raise ValueError(
         f"config.factors[{i}] = (D, K) must be at least (1, 1), got {(d, k)}"
       )
-    if k > config.start_encodings:
+    if k > config.init_encodings:
       raise ValueError(
-        f"config.start_encodings must be at least K = {k} of "
-        f"config.factors[{i}], got {config.start_encodings}"
+        f"config.init_encodings must be at least K = {k} of "
+        f"config.factors[{i}], got {config.init_encodings}"
       )
   total = sum(d for d, _ in factors)
   if total != config.latent_dim:
     raise ValueError(
-      f"config.factors have D that sum to {total}, which must equal "
-      f"config.latent_dim = {config.latent_dim}"
-    )
-  _check_dataset(config)
-  _named("config.hyperprior", lambda: prior.Hyperprior(**config.hyperprior))
-  _named("config.svi", lambda: prior.robbins_monro(**config.svi))
-
-
-def _named(field: str, build: Any) -> None:
-  try:
-    build()
-  except (TypeError, ValueError) as error:
-    raise ValueError(f"{field}: {error}") from error
-
-
-def _check_fields(given: dict, known: dict, path: str) -> None:
-  if path == "config.network":
-    return  # its options belong to the network, which checks them
-  for name in given:
-    if name not in known:
-      raise ValueError(
-        f"{path}.{name} is not a field; {path} has {sorted(known)}"
-      )
-  for name, value in known.items():
-    if name not in given:
-      raise ValueError(f"{path}.{name} is missing")
-    if isinstance(value, dict):
-      if not isinstance(given[name], dict):
-        raise ValueError(f"{path}.{name} must have fields {sorted(value)}")
-      _check_fields(given[name], value, f"{path}.{name}")
-
-
-def _check_positive(config: ConfigDict) -> None:
-  def number(field, value, least, kinds):
-    if not isinstance(value, kinds) or isinstance(value, bool) or value < least:
-      kind = "an integer" if kinds is int else "a number"
-      raise ValueError(
-        f"config.{field} must be {kind} of at least {least}, got {value!r}"
-      )
-
-  for field in (
-    "latent_dim",
-    "batch_size",
-    "log_every",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "start_encodings",
-  ):
-    number(field, config[field], 1, int)
-  for field in ("seed", "evaluate_every", "kl_anneal_steps"):
-    number(field, config[field], 0, int)
-  for phase, steps in config.steps.items():
-    number(f"steps.{phase}", steps, 0, int)
-  if sum(config.steps.values()) == 0:
-    raise ValueError("config.steps must hold a step in some phase, got none")
-  for field in ("learning_rate", "named_learning_rate"):
-    number(field, config[field], 0.0, int | float)
-  for field in ("delta", "kl_z_weight"):
-    _check_schedule(field, config[field])
-  if config.learning_rate_decay not in ("none", "cosine"):
-    raise ValueError(
-      "config.learning_rate_decay must be 'none' or 'cosine', got "
-      f"{config.learning_rate_decay!r}"
+      "config.factors must have D that sum to config.latent_dim = "
+      f"{config.latent_dim}, got a sum of {total}"
     )
 
 
 def _check_dataset(config: ConfigDict) -> None:
   dataset = config.dataset
-  known = ("static", "dynamic", "threshold", "none")
-  if dataset.binarisation not in known:
-    raise ValueError(
-      f"config.dataset.binarisation must be one of {known}, got "
-      f"{dataset.binarisation!r}"
-    )
-  if (config.likelihood == "bernoulli") == (dataset.binarisation == "none"):
-    raise ValueError(
-      "config.likelihood = 'bernoulli' goes with a config.dataset.binarisation "
-      "other than 'none', and 'gaussian' with 'none'; got "
-      f"{config.likelihood!r} with {dataset.binarisation!r}"
-    )
+  _named("config.dataset.", lambda: make_preprocessing(config))
   resplit = dataset.resplit
   if not isinstance(resplit, tuple | list) or (
     resplit
@@ -244,11 +310,11 @@ def _check_dataset(config: ConfigDict) -> None:
     resplit or dataset.binarisation not in ("dynamic", "none")
   ):
     raise ValueError(
-      "config.dataset.in_memory = False goes with config.dataset.binarisation "
-      "'dynamic' or 'none' and with the official split, since all images would "
-      f"be needed at once; got {dataset.binarisation!r}, resplit {resplit!r}"
+      "config.dataset.in_memory must be True unless "
+      "config.dataset.binarisation is 'dynamic' or 'none' and the split the "
+      "official one, since all images would be needed at once; got "
+      f"{dataset.binarisation!r}, resplit {resplit!r}"
     )
-  _check_labels(config)
 
 
 def _check_labels(config: ConfigDict) -> None:
@@ -281,25 +347,4 @@ def _check_labels(config: ConfigDict) -> None:
     raise ValueError(
       "config.dataset.labelled_fraction must be in [0, 1], one number or one "
       f"for each of {len(labels)} labels, got {fraction!r}"
-    )
-
-
-def _check_schedule(field: str, points: Any) -> None:
-  """Points (fraction, value), fractions from 0 to 1 and not falling."""
-  if not (
-    isinstance(points, tuple | list)
-    and points
-    and all(
-      isinstance(p, tuple | list)
-      and len(p) == 2
-      and all(isinstance(x, int | float) for x in p)
-      and 0 <= p[0] <= 1
-      and p[1] >= 0
-      for p in points
-    )
-    and all(p[0] <= q[0] for p, q in itertools.pairwise(points))
-  ):
-    raise ValueError(
-      f"config.{field} must hold points (fraction of the joint phase, value at "
-      f"least 0), such as ((0, 1000), (0.5, 0)), got {points!r}"
     )

@@ -59,6 +59,8 @@ def _parse_flags(default_config: str, argv: list[str]) -> list[str]:
   except OSError:
     given = [arg for arg in argv if arg.startswith("--config")]
     sys.exit(f"error: there is no config file as in {', '.join(given)}.")
+  except ValueError as error:  # of the config file itself
+    sys.exit(f"error: {error}")
   return rest
 
 

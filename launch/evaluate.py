@@ -10,7 +10,8 @@ import sys
 from absl import app, flags
 
 from fmvae import evaluation
-from fmvae.files import write_json
+from fmvae.storage import write_json
+from fmvae.training.report import report
 from launch import trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
@@ -31,19 +32,26 @@ def main(argv: list[str]) -> None:
   """Restores the newest state and reports on it."""
   workdir = pathlib.Path(_WORKDIR.value)
   try:
-    experiment, state = trained.restore(argv, workdir)
+    run = trained.restore(argv, workdir)
   except ValueError as error:
     sys.exit(f"error: {error}")
-  result = evaluation.evaluate(experiment, state, _SAMPLES.value)
-  evaluation.report(experiment, state, workdir, result, _SAMPLES.value)
+  train, test = run.experiment.train, run.experiment.test
+  result = evaluation.evaluate(
+    run.model,
+    run.state,
+    test,
+    num_data=len(train),
+    num_samples=_SAMPLES.value,
+  )
+  report(run.model, run.state, workdir, result, _SAMPLES.value)
   if _IMPORTANCE_SAMPLES.value:
     estimate = evaluation.importance_nll(
-      experiment, state, _IMPORTANCE_SAMPLES.value
+      run.model, run.state, test, _IMPORTANCE_SAMPLES.value
     )
     print(estimate)
     write_json(
       workdir / "importance.json",
-      {"step": int(state.step), **dataclasses.asdict(estimate)},
+      {"step": int(run.state.step), **dataclasses.asdict(estimate)},
     )
 
 

@@ -5,58 +5,28 @@ python -m launch.figures --table=results.csv --figure=3
 """
 
 import csv
-import functools
 import pathlib
 import sys
-from collections.abc import Callable
+from typing import Any
 
 import jax
 from absl import app, flags
-from jax import Array
 from matplotlib.figure import Figure
 
 from fmvae import figures
-from fmvae.experiment import Experiment
-from fmvae.files import replacing
-from fmvae.training.state import TrainState
+from fmvae.storage import replacing
 from launch import trained
 
 _KEY_SEED = 2
 _DPI = 150
 
 
-def _clusters(experiment: Experiment, state: TrainState, key: Array) -> Figure:
-  components = None
-  if named := _COMPONENTS.value:
-    try:
-      components = [int(k) for k in named]
-    except ValueError:
-      raise ValueError(
-        f"--components must be numbers such as 3,17,20, got {','.join(named)}"
-      ) from None
-  return figures.cluster_samples(
-    experiment, state, key, components, _FACTOR.value
-  )
-
-
-_OF_A_RUN: dict[str, Callable[[Experiment, TrainState, Array], Figure]] = {
-  "1": figures.named_blocks,
-  "4": _clusters,
-  "5": figures.mean_std_sample,
-  "6": figures.named_rows,
-  "8": figures.component_grid,
-  "9": figures.named_grids,
-  "10": functools.partial(figures.named_grids, last=1),
-  "samples": figures.component_samples,
-}
-_OF_A_TABLE: dict[str, Callable[[list[dict[str, str]]], Figure]] = {
-  "3": figures.elbo_curves,
-}
-
 _FIGURE = flags.DEFINE_enum(
   "figure",
   None,
-  sorted(_OF_A_RUN | _OF_A_TABLE, key=lambda name: (len(name), name)),
+  sorted(
+    figures.OF_A_RUN | figures.OF_A_TABLE, key=lambda name: (len(name), name)
+  ),
   "Of the paper, or 'samples', which evaluation draws.",
   required=True,
 )
@@ -77,13 +47,27 @@ def _draw_table(path: pathlib.Path) -> Figure:
       rows = list(csv.DictReader(file))
   except (UnicodeDecodeError, csv.Error):
     raise ValueError(f"--table {path} is not a CSV file") from None
-  return _OF_A_TABLE[_FIGURE.value](rows)
+  return figures.OF_A_TABLE[_FIGURE.value](rows)
 
 
 def _draw_run(argv: list[str], workdir: pathlib.Path) -> Figure:
-  experiment, state = trained.restore_mixture(argv, workdir)
+  run = trained.restore_mixture(argv, workdir)
+  draw = figures.OF_A_RUN[_FIGURE.value]
+  options = _options_of_figure_4() if _FIGURE.value == "4" else {}
   key = jax.random.key(_KEY_SEED)
-  return _OF_A_RUN[_FIGURE.value](experiment, state, key)
+  return draw(run.model, run.state, key, **options)
+
+
+def _options_of_figure_4() -> dict[str, Any]:
+  components = None
+  if named := _COMPONENTS.value:
+    try:
+      components = [int(k) for k in named]
+    except ValueError:
+      raise ValueError(
+        f"--components must be numbers such as 3,17,20, got {','.join(named)}"
+      ) from None
+  return {"components": components, "factor": _FACTOR.value}
 
 
 def _where(folder: pathlib.Path) -> pathlib.Path:
@@ -101,7 +85,7 @@ def _where(folder: pathlib.Path) -> pathlib.Path:
 
 def main(argv: list[str]) -> None:
   """Draws the figure and writes it."""
-  of_a_table = _FIGURE.value in _OF_A_TABLE
+  of_a_table = _FIGURE.value in figures.OF_A_TABLE
   source = _TABLE.value if of_a_table else _WORKDIR.value
   try:
     if len(argv) > 1:

@@ -1,9 +1,9 @@
-"""Judges generated pictures by a classifier: Table 1 without ten people.
+"""Has a classifier look at generated pictures: Table 1 without ten people.
 
 python -m launch.judge --workdir=runs/shapes
 
 The classifier is trained on the real training images; how it does on real test
-images stands beside its judgement. Written to judge.json in the workdir.
+images stands beside what it sees. Written to judge.json in the workdir.
 """
 
 import pathlib
@@ -12,41 +12,52 @@ import sys
 from absl import app, flags
 
 from fmvae import evaluation
-from fmvae.files import write_json
+from fmvae.storage import write_json
 from launch import trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
 _PICTURES = flags.DEFINE_integer(
-  "pictures", 2000, "Generated pictures to judge.", lower_bound=1
+  "pictures",
+  2000,
+  "How many generated pictures the classifier looks at.",
+  lower_bound=1,
 )
 _STEPS = flags.DEFINE_integer(
-  "steps", 2000, "Training steps of the classifier.", lower_bound=1
+  "steps", 2000, "For how many steps the classifier is trained.", lower_bound=1
 )
 
 
 def main(argv: list[str]) -> None:
-  """Trains the judge, asks it and reports."""
+  """Trains the classifier, shows it generated pictures and reports."""
   workdir = pathlib.Path(_WORKDIR.value)
   try:
-    experiment, state = trained.restore_mixture(argv, workdir)
-    judge = evaluation.train_judge(experiment, _STEPS.value)
+    run = trained.restore_mixture(argv, workdir)
+    train, test = run.experiment.train, run.experiment.test
+    classifier = evaluation.train_classifier(
+      run.model, train, test, _STEPS.value
+    )
   except ValueError as error:
     sys.exit(f"error: {error}")
-  judged = evaluation.judge_generated(experiment, state, judge, _PICTURES.value)
+  generated = evaluation.classify_generated(
+    run.model, run.state, classifier, _PICTURES.value
+  )
   for title, parts in (
-    (f"the judge on {len(experiment.test)} real test images", judge.tested),
-    (f"{_PICTURES.value} generated pictures by the judge", judged),
+    (f"the classifier on {len(test)} real test images", classifier.tested),
+    (f"the classifier on {_PICTURES.value} generated pictures", generated),
   ):
     print(title)
     for part in parts:
       print(f"  {part}")
   record = {
     name: {part.feature: part.record() for part in parts}
-    for name, parts in (("real", judge.tested), ("generated", judged))
+    for name, parts in (
+      ("real", classifier.tested),
+      ("generated", generated),
+    )
   }
   write_json(
     workdir / "judge.json",
-    {"step": int(state.step), "judge_steps": _STEPS.value, **record},
+    {"step": int(run.state.step), "judge_steps": _STEPS.value, **record},
   )
   print(f"written to {workdir}: judge.json")
 

@@ -14,7 +14,7 @@ import sys
 from absl import app, flags
 
 from fmvae.evaluation import questionnaire
-from fmvae.files import write_json, write_text
+from fmvae.storage import write_json, write_text
 from launch import common, trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
@@ -26,9 +26,9 @@ _ANSWERS = flags.DEFINE_list("answers", None, "Files to score, one a rater.")
 
 
 def _export(argv: list[str], workdir: pathlib.Path) -> None:
-  experiment, state = trained.restore_mixture(argv, workdir)
+  run = trained.restore_mixture(argv, workdir)
   made = questionnaire.make_questionnaire(
-    experiment, state, _PICTURES.value, _SEED.value
+    run.model, run.state, _PICTURES.value, _SEED.value
   )
   write_text(workdir / "questionnaire.html", made.page)
   write_json(workdir / "questionnaire_key.json", made.key)
@@ -44,7 +44,7 @@ def _score(workdir: pathlib.Path, answers: list[str]) -> None:
     raise ValueError(f"{path} is not there: export a questionnaire first")
   key = json.loads(path.read_text())
   scores = questionnaire.score(key, [pathlib.Path(f) for f in answers])
-  for part in scores.agreements:
+  for part in scores.matrices:
     print(part)
   for rater, accuracies in scores.raters.items():
     print(f"  {rater}:", ", ".join(f"{100 * a:.0f} %" for a in accuracies))
@@ -52,7 +52,7 @@ def _score(workdir: pathlib.Path, answers: list[str]) -> None:
     workdir / "questionnaire_scores.json",
     {
       "raters": scores.raters,
-      "all": {part.feature: part.record() for part in scores.agreements},
+      "all": {part.feature: part.record() for part in scores.matrices},
     },
   )
   print(f"written to {workdir}: questionnaire_scores.json")

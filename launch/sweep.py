@@ -17,7 +17,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from fmvae import data, sweep
-from fmvae.files import replacing
+from fmvae.storage import replacing
 from fmvae.training import processes
 from launch import common
 
@@ -26,7 +26,7 @@ _CONFIG = config_flags.DEFINE_config_file(
   None,
   "The sweep, else experiments/sweeps/figure3_digits.py; its fields are flags, "
   "as in "
-  "--config.components='(1,16)' or --config.runs.mnist.steps.joint=4000.",
+  "--config.num_components='(1,16)' or --config.runs.mnist.steps.joint=4000.",
 )
 _SWEEPDIR = flags.DEFINE_string(
   "sweepdir", None, "Where the sweep is kept; else runs/NAME for NAME.py."

@@ -25,7 +25,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from fmvae.data import DataError
-from fmvae.files import InUseError, StorageError
+from fmvae.experiment import describe_data
+from fmvae.storage import InUseError, StorageError
 from fmvae.training import checkpoints, loop, processes, records
 from launch import common
 
@@ -126,7 +127,7 @@ def _train(argv: list[str]) -> None:
     loop.prepare(experiment, workdir)
   except ValueError as error:
     sys.exit(f"error: {error}")
-  print(experiment.describe_data())
+  print(describe_data(experiment))
   loop.train(
     experiment,
     workdir,

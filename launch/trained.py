@@ -1,33 +1,44 @@
 """The run that a program looks at, as its flags say."""
 
+import dataclasses
 import pathlib
 
 import jax
 from absl import flags
 
-from fmvae import experiment
+from fmvae import experiment as experiment_lib
+from fmvae.experiment import Experiment
+from fmvae.model import Model, TrainState, model_at
 from fmvae.training import records
 from fmvae.training.checkpoints import Checkpoints
-from fmvae.training.state import TrainState
 from launch import common
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint",
   "newest",
-  "Of the run: 'newest', 'best' (by the bound on the test set) or a step.",
+  "Which checkpoint of the run to take: 'newest', 'best' (by the bound on the "
+  "test set) or the number of a step.",
 )
 
 
-def restore(
-  argv: list[str], workdir: pathlib.Path
-) -> tuple[experiment.Experiment, TrainState]:
-  """The experiment of a run, by its own config, and the state of --checkpoint.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+  """A run as it stood after some step."""
+
+  experiment: Experiment
+  model: Model  # with the prior that is in effect
+  state: TrainState  # on one device
+
+
+def restore(argv: list[str], workdir: pathlib.Path) -> Trained:
+  """A run by its own config, at the step that --checkpoint names.
 
   Raises:
     ValueError: the workdir holds no run, or no such state.
   """
-  built = common.build(argv, records.read_config(workdir))
-  like, which = jax.eval_shape(built.init), _CHECKPOINT.value
+  experiment = common.build(argv, records.read_config(workdir))
+  like = jax.eval_shape(lambda: experiment_lib.init(experiment))
+  which = _CHECKPOINT.value
   with Checkpoints(workdir) as checkpoints:
     if which == "newest":
       step = None
@@ -37,24 +48,26 @@ def restore(
       step = int(which)
     else:
       raise ValueError(
-        f"--checkpoint={which} must be 'newest', 'best' or one of the steps "
-        f"{checkpoints.steps()}"
+        "--checkpoint must be 'newest', 'best' or one of the steps "
+        f"{checkpoints.steps()}, got {which}"
       )
-    return built, checkpoints.restore(like, step).state
+    state = checkpoints.restore(like, step).state
+  model = model_at(experiment.model, experiment.phases, int(state.step))
+  return Trained(experiment, model, state)
 
 
-def restore_mixture(
-  argv: list[str], workdir: pathlib.Path
-) -> tuple[experiment.Experiment, TrainState]:
-  """As `restore`, of a run that has started its mixture.
+def restore_mixture(argv: list[str], workdir: pathlib.Path) -> Trained:
+  """As `restore`, of a run whose prior has components to draw.
 
   Raises:
-    ValueError: also where it has not.
+    ValueError: also where it has none yet, or never will.
   """
-  built, state = restore(argv, workdir)
-  if not built.has_mixture(state):
+  found = restore(argv, workdir)
+  if not found.model.prior.factors:
+    phases = [p for p in found.experiment.phases if p.prior.factors]
+    when = f"begins after step {phases[0].start}" if phases else "never begins"
     raise ValueError(
-      f"the run in {workdir} is at step {state.step}; its mixture starts after "
-      f"step {built.phase_ends['pretrain']}, and there is none to draw before"
+      f"the run in {workdir} is at step {found.state.step}; its mixture {when},"
+      " and there is none to draw before"
     )
-  return built, state
+  return found

@@ -22,7 +22,7 @@ BAD = [
   ("factors", ((64, 0),), r"config.factors\[0\]"),
   ("factors", ((64, 4.0),), "config.factors"),
   ("factors", ((32, 4), (16, 4)), "sum to 48.* config.latent_dim = 64"),
-  ("factors", ((64, 20_000),), "config.start_encodings"),
+  ("factors", ((64, 20_000),), "config.init_encodings"),
   ("batch_size", 0, "config.batch_size"),
   ("learning_rate", "fast", "config.learning_rate"),
   ("seed", -1, "config.seed"),
@@ -85,7 +85,7 @@ def test_bad_data_fields_are_named(prepared):
   with pytest.raises(ValueError, match=r"values of label must.*\(3, 11\)"):
     experiment.build(config, data_dir=prepared)
   config = digits.get_config("1600")
-  config.start_encodings = 2000
+  config.init_encodings = 2000
   with pytest.raises(ValueError, match="more than the 1500"):
     experiment.build(config, data_dir=prepared)
   config = digits.get_config()

@@ -20,7 +20,7 @@ import tempfile
 from absl import app, flags, logging
 
 from experiments.benchmarks.measure import Row, machine
-from fmvae.files import write_text
+from fmvae.storage import write_text
 from fmvae.training import processes
 
 # By name: the module that holds the function of that name.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fmvae.training.state import TrainState
+from fmvae.model import TrainState
 
 _LOG_2PI = 1.8378770664093453
 

@@ -15,7 +15,7 @@ from experiments.benchmarks.measure import Row, Side, in_turn, ratio
 from fmvae import data, experiment
 from fmvae.experiment import Experiment
 from fmvae.networks import convolution
-from fmvae.training.state import Batch, TrainState
+from fmvae.model import Batch, TrainState
 
 _NUM_IMAGES = {"conv28": 60_000, "conv64": 600, "mlp": 60_000}
 _STEP_SIZE = 0.01

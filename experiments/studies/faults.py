@@ -32,9 +32,9 @@ from absl import app, flags, logging
 
 from experiments import digits
 from fmvae import experiment
-from fmvae.files import replacing
+from fmvae.storage import replacing
 from fmvae.training.checkpoints import Checkpoints, complete_steps
-from fmvae.training.state import pack
+from fmvae.model import pack
 
 _TIMES = flags.DEFINE_integer("times", 20, "How often each fault is tried.")
 _ONLY = flags.DEFINE_list("only", None, "Names of faults; all by default.")

@@ -21,7 +21,7 @@ from absl import app, flags
 from experiments.studies import frozen
 from fmvae import prior
 from fmvae.evaluation.bound import num_used, perplexity
-from fmvae.files import replacing
+from fmvae.storage import replacing
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
 _OUT = "experiments/results/mixture_start.csv"

@@ -21,9 +21,9 @@ from experiments.studies import frozen
 from fmvae import config as config_lib
 from fmvae import evaluation
 from fmvae.experiment import Experiment
-from fmvae.files import replacing
+from fmvae.storage import replacing
 from fmvae.training import checkpoints, loop
-from fmvae.training.state import TrainState
+from fmvae.model import TrainState
 from launch import common
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "For the runs.", required=True)

@@ -21,11 +21,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
         "mnist": mnist_conv.get_config(),
         "omniglot": omniglot_conv.get_config(),
       },
-      "components": tuple(2**i for i in range(11)),
+      "num_components": tuple(2**i for i in range(11)),
       "seeds": (0, 1, 2),
       "importance_samples": 0,
     },
     type_safe=False,
   )
-  sweep.plan.apply_argument(config, arg)
+  sweep.plan.adapt(config, arg)
   return config.lock()

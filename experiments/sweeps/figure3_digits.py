@@ -15,11 +15,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config = ConfigDict(
     {
       "runs": {"digits": digits.get_config()},
-      "components": tuple(2**i for i in range(7)),
+      "num_components": tuple(2**i for i in range(7)),
       "seeds": (0, 1, 2),
       "importance_samples": 0,
     },
     type_safe=False,
   )
-  sweep.plan.apply_argument(config, arg)
+  sweep.plan.adapt(config, arg)
   return config.lock()

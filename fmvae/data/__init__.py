@@ -1,24 +1,31 @@
-"""Data sets, binarisation, batches and labels.
+"""Data sets, preprocessing, batches and labels.
 
 Importing this loads neither TensorFlow Datasets nor the libraries that read
 images; `load` does, when it needs them. TensorFlow is never used.
+
+To add a data set: a module with a TFDS builder that also is a
+`builders.Described`, and its line in `catalogue._BUILDERS`.
 """
 
 from fmvae.data import binarisation
-from fmvae.data.batches import batch_indices, keep_labels
+from fmvae.data.archives import DataError
+from fmvae.data.batches import Batch, batch_indices, keep_labels
+from fmvae.data.catalogue import DATASETS, load
 from fmvae.data.feeds import Feed, feed
-from fmvae.data.files import DataError
-from fmvae.data.images import resize_area
-from fmvae.data.imagesets import Images, ImageSet, Records, resplit
-from fmvae.data.sources import DATASETS, load
+from fmvae.data.imagesets import Images, ImageSet, Records, Split, resplit
+from fmvae.data.pixels import resize_area
+from fmvae.data.preprocessing import Preprocessing
 
 __all__ = [
   "DATASETS",
+  "Batch",
   "DataError",
   "Feed",
   "ImageSet",
   "Images",
+  "Preprocessing",
   "Records",
+  "Split",
   "batch_indices",
   "binarisation",
   "feed",

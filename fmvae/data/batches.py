@@ -5,10 +5,18 @@ step sees exactly the batches that an uninterrupted run sees.
 """
 
 import functools
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fmvae.data.random import permutation
+
+
+class Batch(NamedTuple):
+  """What the data pipeline feeds to a step."""
+
+  images: Any  # uint8 [B, H, W, C]
+  labels: Any  # int32 [B, I], -1 where missing
 
 
 def batch_indices(
@@ -34,10 +42,10 @@ def batch_indices(
   """
   if not 1 <= batch_size <= num_data:
     raise ValueError(
-      f"batch_size: expected 1 to num_data = {num_data}, received {batch_size}"
+      f"batch_size must be 1 to num_data = {num_data}, got {batch_size}"
     )
   if step < 0:
-    raise ValueError(f"step: expected 0 or more, received {step}")
+    raise ValueError(f"step must be at least 0, got {step}")
   epoch, start = divmod(step * batch_size, num_data)
   head = _epoch(seed, epoch, num_data)[start : start + batch_size]
   if len(head) == batch_size:
@@ -66,11 +74,11 @@ def keep_labels(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
   """
   if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.signedinteger):
     raise ValueError(
-      "labels: expected signed integers of shape [N], received"
+      "labels must be signed integers of shape [N], got"
       f" {labels.dtype} of shape {labels.shape}"
     )
   if not 0 <= fraction <= 1:
-    raise ValueError(f"fraction: expected 0 to 1, received {fraction}")
+    raise ValueError(f"fraction must be 0 to 1, got {fraction}")
   order = permutation(seed, "labels", len(labels))
   kept = labels.copy()
   kept[order[round(fraction * len(labels)) :]] = -1

@@ -61,7 +61,7 @@ def threshold(images: np.ndarray, level: float = 0.5) -> np.ndarray:
   """
   _check_uint8(images)
   if not 0 <= level < 1:
-    raise ValueError(f"level: expected 0 <= level < 1, received {level}")
+    raise ValueError(f"level must be at least 0 and below 1, got {level}")
   return (images > level * 255).astype(np.uint8)
 
 
@@ -86,4 +86,4 @@ def dynamic(key: jax.Array, images: jax.Array) -> jax.Array:
 
 def _check_uint8(images: np.ndarray) -> None:
   if images.dtype != np.uint8:
-    raise ValueError(f"images: expected uint8, received {images.dtype}")
+    raise ValueError(f"images must be uint8, got {images.dtype}")

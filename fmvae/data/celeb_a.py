@@ -8,14 +8,16 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.datasets.celeb_a import celeb_a_dataset_builder
 
-from fmvae.data.files import SOURCE_FILES, DataError, open_zip, read_member
-from fmvae.data.images import celeb_a_64, encode_png
+from fmvae.data.archives import DataError, open_zip, read_member
+from fmvae.data.builders import Described, Features, ValueNames
+from fmvae.data.pixels import encode_png, resize_area
 
-_SPLITS = ("train", "validation", "test")  # 0, 1, 2 in the partition file
 _NUM_OFFICIAL = 202_599
 
 
-class CelebA(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+class CelebA(  # type: ignore[call-arg]
+  Described, tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
   """CelebA under the catalogue's name, with `image` and `attributes`.
 
   It differs from the catalogue's data set, so it is a configuration of its
@@ -34,6 +36,12 @@ class CelebA(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
   """
 
   name = "celeb_a"
+  SPLITS = ("train", "validation", "test")  # 0, 1, 2 in the partition file
+  SOURCE_FILES = (
+    "img_align_celeba.zip",
+    "list_attr_celeba.txt",
+    "list_eval_partition.txt",
+  )
   ATTRIBUTES = tuple(celeb_a_dataset_builder.ATTR_HEADINGS)
   # The names of 0 and 1 where 'not X' and 'X' would read badly.
   _NAMED: ClassVar = {
@@ -54,7 +62,7 @@ class CelebA(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
     )
   ]
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
-    f"Put {', '.join(SOURCE_FILES['celeb_a'])} from"
+    f"Put {', '.join(SOURCE_FILES)} from"
     " http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html into one folder."
   )
 
@@ -73,9 +81,14 @@ class CelebA(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
       homepage="http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
     )
 
+  def describe_features(self, arrays: Features) -> tuple[Features, ValueNames]:
+    """A feature for each attribute."""
+    columns = np.ascontiguousarray(arrays["attributes"].T)
+    return dict(zip(self.ATTRIBUTES, columns, strict=True)), self.VALUES
+
   def _split_generators(self, dl_manager):
     pictures, attr_file, partition_file = (
-      Path(dl_manager.manual_dir) / name for name in SOURCE_FILES["celeb_a"]
+      Path(dl_manager.manual_dir) / name for name in self.SOURCE_FILES
     )
     attributes = _read_attributes(attr_file)
     partition = _read_partition(partition_file)
@@ -102,7 +115,7 @@ class CelebA(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
       )
     chosen = {
       split: [file for file in usable if partition[file] == number]
-      for number, split in enumerate(_SPLITS)
+      for number, split in enumerate(self.SPLITS)
     }
     return {
       split: self._generate_examples(pictures, members, attributes, files)
@@ -145,8 +158,8 @@ def _read_attributes(path: Path) -> dict[str, np.ndarray]:
       "1",
     }:
       raise DataError(
-        f"{path} should hold a file name and 40 times -1 or 1 in each line,"
-        f" received {' '.join(row[:3])!r} and so on; replace it by the"
+        f"{path} must hold a file name and 40 times -1 or 1 in each line,"
+        f" got {' '.join(row[:3])!r} and so on; replace it by the"
         " official file."
       )
   return {row[0]: np.array(row[1:]) == "1" for row in rows}
@@ -158,7 +171,29 @@ def _read_partition(path: Path) -> dict[str, int]:
   for row in rows:
     if len(row) != 2 or row[1] not in ("0", "1", "2"):
       raise DataError(
-        f"{path} should hold a file name and 0, 1 or 2 in each line, received"
+        f"{path} must hold a file name and 0, 1 or 2 in each line, got"
         f" {' '.join(row)!r}; replace it by the official file."
       )
   return {file: int(number) for file, number in rows}
+
+
+def celeb_a_64(jpeg: bytes) -> np.ndarray:
+  """Decodes an aligned CelebA picture, crops and shrinks it.
+
+  Args:
+    jpeg: an encoded picture of 178x218 pixels.
+
+  Returns:
+    uint8 [64, 64, 3], RGB: the centre square of 148 pixels, area-resized.
+
+  Raises:
+    ValueError: if the picture cannot be decoded or has another size.
+  """
+  import cv2
+
+  bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+  if bgr is None:
+    raise ValueError("it must be a JPEG picture, got other bytes")
+  if bgr.shape != (218, 178, 3):
+    raise ValueError(f"its shape must be (218, 178, 3), got {bgr.shape}")
+  return resize_area(bgr[35:183, 15:163, ::-1], 64)

@@ -3,12 +3,15 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from fmvae.data.images import encode_png
+from fmvae.data.builders import Described
+from fmvae.data.pixels import encode_png
 
 _NUM_TRAIN = 1_500
 
 
-class UciDigits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+class UciDigits(  # type: ignore[call-arg]
+  Described, tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
   """1,797 real 8x8 handwritten digits, available without any download.
 
   They are the test part of the UCI "Optical Recognition of Handwritten

@@ -3,17 +3,18 @@
 import contextlib
 import dataclasses
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from fmvae.data.files import DataError
-from fmvae.data.images import omniglot_28
+from fmvae.data.archives import DataError
+from fmvae.data.batches import Batch
+from fmvae.data.builders import Features, ValueNames
 from fmvae.data.random import permutation
-from fmvae.files import replacing
+from fmvae.storage import replacing
 
 _RECORDS_PER_READ = 1_000
 _DECODED_VERSION = 1  # of how images are decoded and resized
@@ -49,9 +50,8 @@ class Records:
     """
     self._builder, self._split = builder, split
     self._source = builder.as_data_source(split)
-    self._adapt = _adapter(builder)
     (first,) = _examples(self._source, [0])
-    self.shape = (len(self._source), *self._adapt(first["image"]).shape)
+    self.shape = (len(self._source), *builder.to_array(first["image"]).shape)
 
   def __len__(self) -> int:
     return self.shape[0]
@@ -62,7 +62,7 @@ class Records:
     out = np.empty((len(chosen), *self.shape[1:]), np.uint8)
     try:
       for place, example in enumerate(_examples(self._source, chosen)):
-        image = self._adapt(example["image"])
+        image = self._builder.to_array(example["image"])
         _check_shape(image, out, chosen[place])
         out[place] = image
     except (OSError, RuntimeError, ValueError) as error:
@@ -78,18 +78,34 @@ class ImageSet:
 
   Attributes:
     images: uint8 [N, H, W, C].
-    labels: name -> int32 [N], -1 where missing.
-    values: what the numbers 0, 1, .. of a label are called, where they have
-      names.
+    features: name -> int32 [N], -1 where missing.
+    value_names: what the values 0, 1, .. of a feature are called, where they
+      have names.
     name: name of the data set.
     split: name of the split.
   """
 
   images: Images  # [N, H, W, C]
-  labels: dict[str, np.ndarray]  # [N] each
+  features: Features  # [N] each
   name: str
   split: str
-  values: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+  value_names: ValueNames = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+  """One part of a data set as a model trains on it or is tested on it."""
+
+  images: Images  # uint8 [N, H, W, C], as `Preprocessing.input` takes them
+  labels: np.ndarray  # int32 [N, I], what the model may see, -1 elsewhere
+  features: Features  # everything that is known of the images, for scoring
+
+  def __len__(self) -> int:
+    return len(self.images)
+
+  def batch(self, indices: np.ndarray) -> Batch:
+    """The rows at `indices`."""
+    return Batch(images=self.images[indices], labels=self.labels[indices])
 
 
 def resplit(
@@ -122,17 +138,17 @@ def resplit(
   order = permutation(seed, "split", total)
   chosen = np.split(order[: sum(sizes)], np.cumsum(sizes)[:-1])
   images = np.concatenate([s.images[:] for s in sets])
-  labels = {
-    name: np.concatenate([s.labels[name] for s in sets])
-    for name in sets[0].labels
+  features = {
+    name: np.concatenate([s.features[name] for s in sets])
+    for name in sets[0].features
   }
   return [
     ImageSet(
       images[rows],
-      {name: values[rows] for name, values in labels.items()},
+      {name: values[rows] for name, values in features.items()},
       old.name,
       old.split,
-      old.values,
+      old.value_names,
     )
     for old, rows in zip(sets, chosen, strict=True)
   ]
@@ -169,16 +185,11 @@ def read(builder: Any, split: str, in_memory: bool = True) -> ImageSet:
       arrays = _kept(builder, split, "labels", skip)
       images = Records(builder, split)
     for name, feature in classes.items():
-      _check_labels(name, arrays[name], feature.num_classes)
+      _check_values(name, arrays[name], feature.num_classes)
   except (OSError, NotImplementedError, RuntimeError, ValueError) as error:
     raise DataError(f"{broken} ({error}): {_REMEDY}") from error
-  if "attributes" in arrays:
-    columns = np.ascontiguousarray(arrays.pop("attributes").T)
-    arrays.update(zip(builder.ATTRIBUTES, columns, strict=True))
-    values = builder.VALUES
-  else:
-    values = {k: tuple(f.names) for k, f in classes.items() if f.names}
-  return ImageSet(images, arrays, builder.name, split, values)
+  features, value_names = builder.describe_features(arrays)
+  return ImageSet(images, features, builder.name, split, value_names)
 
 
 _REMEDY = "move this folder away and load again, or pass another --data_dir."
@@ -214,7 +225,6 @@ def _decode(
   builder: Any, split: str, decoders: dict[str, Any]
 ) -> dict[str, np.ndarray]:
   """Reads all records of a split; leaves out what is not decoded."""
-  adapt = _adapter(builder)
   arrays: dict[str, np.ndarray] = {}
   source = builder.as_data_source(split, decoders=decoders)
   count, title = len(source), f"Reading {builder.name} {split}"
@@ -225,7 +235,7 @@ def _decode(
     if "image" in decoders:
       del example["image"]
     else:
-      example["image"] = adapt(example["image"])
+      example["image"] = builder.to_array(example["image"])
     for key, value in example.items():
       if index == 0:
         dtype = np.uint8 if key == "image" else np.int32
@@ -233,11 +243,6 @@ def _decode(
       _check_shape(value, arrays[key], index)
       arrays[key][index] = value
   return arrays
-
-
-def _adapter(builder: Any) -> Callable[[np.ndarray], np.ndarray]:
-  """From a stored image to the one that a network sees."""
-  return omniglot_28 if builder.name == "omniglot" else np.asarray
 
 
 def _examples(source: Any, rows: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -263,10 +268,10 @@ def _check_shape(value: Any, like: np.ndarray, row: int) -> None:
     )
 
 
-def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
-  wrong = np.flatnonzero((labels < -1) | (labels >= num_classes))
+def _check_values(name: str, values: np.ndarray, num_classes: int) -> None:
+  wrong = np.flatnonzero((values < -1) | (values >= num_classes))
   if len(wrong):
     raise ValueError(
-      f"record {wrong[0]} has {name} {labels[wrong[0]]}, and {len(wrong) - 1} "
-      f"more are wrong: expected 0 to {num_classes - 1}, or -1 for none"
+      f"record {wrong[0]} has {name} {values[wrong[0]]}, and {len(wrong) - 1} "
+      f"more are wrong: they must be 0 to {num_classes - 1}, or -1 for none"
     )

@@ -5,14 +5,16 @@ import gzip
 import numpy as np
 import tensorflow_datasets as tfds
 
-from fmvae.data.files import SOURCE_FILES
-from fmvae.data.images import encode_png
+from fmvae.data.builders import Described
+from fmvae.data.pixels import encode_png
 
 _IMAGE_HEADER = 16  # bytes before the pixels of an IDX image file
 _LABEL_HEADER = 8
 
 
-class MNIST(tfds.image_classification.MNIST, skip_registration=True):  # type: ignore[call-arg]
+class MNIST(  # type: ignore[call-arg]
+  Described, tfds.image_classification.MNIST, skip_registration=True
+):
   """MNIST with the name, version, features and checksums of TFDS.
 
   The catalogue's own builder needs TensorFlow to unpack the files and to
@@ -22,10 +24,17 @@ class MNIST(tfds.image_classification.MNIST, skip_registration=True):  # type: i
   hand.
   """
 
+  SOURCE_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+  )
+  DOWNLOADED = True
   url_infos = tfds.image_classification.MNIST.url_infos
 
   def _split_generators(self, dl_manager):
-    paths = dl_manager.download([self.URL + f for f in SOURCE_FILES["mnist"]])
+    paths = dl_manager.download([self.URL + f for f in self.SOURCE_FILES])
     return {
       "train": self._generate_examples(paths[0], paths[1]),
       "test": self._generate_examples(paths[2], paths[3]),

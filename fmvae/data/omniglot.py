@@ -4,12 +4,14 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 import tensorflow_datasets as tfds
 
-from fmvae.data.files import SOURCE_FILES, DataError, open_zip, read_member
+from fmvae.data.archives import DataError, open_zip, read_member
+from fmvae.data.builders import Described
+from fmvae.data.pixels import resize_area
 
 _URL = "https://github.com/brendenlake/omniglot/raw/master/python/"
-_SPLITS = ("train", "test", "small1", "small2")
 _NUM_IMAGES = {
   "train": 19_280,
   "test": 13_180,
@@ -22,7 +24,9 @@ _MEMBER = re.compile(
 )
 
 
-class Omniglot(tfds.image_classification.Omniglot, skip_registration=True):  # type: ignore[call-arg]
+class Omniglot(  # type: ignore[call-arg]
+  Described, tfds.image_classification.Omniglot, skip_registration=True
+):
   """Omniglot with the name, version, features and splits of TFDS.
 
   Images are read straight from the zip files and stored as they are; nothing
@@ -36,12 +40,25 @@ class Omniglot(tfds.image_classification.Omniglot, skip_registration=True):  # t
   replaced on purpose would pass.
   """
 
+  SPLITS = ("train", "test", "small1", "small2")
+  SOURCE_FILES = (
+    "images_background.zip",
+    "images_evaluation.zip",
+    "images_background_small1.zip",
+    "images_background_small2.zip",
+  )
+  DOWNLOADED = True
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
     "Optional, where there is no network: "
-    f"{', '.join(SOURCE_FILES['omniglot'])}"
+    f"{', '.join(SOURCE_FILES)}"
     f" from {_URL}."
   )
   url_infos = tfds.image_classification.Omniglot.url_infos
+
+  @staticmethod
+  def to_array(image: np.ndarray) -> np.ndarray:
+    """Bright ink at 28x28, as in MNIST."""
+    return omniglot_28(image)
 
   def _split_generators(self, dl_manager):
     try:
@@ -49,7 +66,7 @@ class Omniglot(tfds.image_classification.Omniglot, skip_registration=True):  # t
     except AssertionError:  # how TFDS says that there is no such folder
       folder = None
     paths, members = {}, {}
-    for split, name in zip(_SPLITS, SOURCE_FILES["omniglot"], strict=True):
+    for split, name in zip(self.SPLITS, self.SOURCE_FILES, strict=True):
       if folder is not None and (folder / name).exists():
         paths[split] = folder / name
       else:
@@ -63,7 +80,7 @@ class Omniglot(tfds.image_classification.Omniglot, skip_registration=True):  # t
     self.info.features["label"].names = [names[k] for k in sorted(names)]
     return {
       split: self._generate_examples(paths[split], members[split])
-      for split in _SPLITS
+      for split in self.SPLITS
     }
 
   def _generate_examples(self, path, members):
@@ -103,3 +120,16 @@ def _find_members(
       f" {num_images} there; replace it by the official {name}."
     )
   return matches
+
+
+def omniglot_28(image: np.ndarray) -> np.ndarray:
+  """Makes an Omniglot drawing look like an MNIST digit.
+
+  Args:
+    image: uint8 [105, 105] or [105, 105, C], black ink (0) on white (255).
+
+  Returns:
+    uint8 [28, 28, 1], bright ink on black, grey where a pixel covers an edge.
+  """
+  grey = image if image.ndim == 2 else image[..., 0]
+  return resize_area(255 - grey[..., None], 28)

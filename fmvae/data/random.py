@@ -21,9 +21,9 @@ def uniform_bits(seed: int, purpose: str, index: int = 0) -> np.random.Philox:
     ValueError: if `seed` or `index` is out of range.
   """
   if not 0 <= seed < 2**64:
-    raise ValueError(f"seed: expected 0 to 2^64 - 1, received {seed}")
+    raise ValueError(f"seed must be 0 to 2^64 - 1, got {seed}")
   if not 0 <= index < 2**32:
-    raise ValueError(f"index: expected 0 to 2^32 - 1, received {index}")
+    raise ValueError(f"index must be 0 to 2^32 - 1, got {index}")
   purpose_key = zlib.crc32(purpose.encode()) << 32 | index
   return np.random.Philox(key=np.array([seed, purpose_key], np.uint64))
 

@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from scipy.special import ndtri
 
-from fmvae.data.images import encode_png, resize_area
+from fmvae.data.builders import Described
+from fmvae.data.pixels import encode_png, resize_area
 from fmvae.data.random import uniform_bits
 
 _SIZES = {"train": 20_000, "test": 2_000}
@@ -44,7 +45,9 @@ _PROPERTIES = {
 _JITTERS = 8  # uniform numbers of a picture beside those of its properties
 
 
-class Shapes(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+class Shapes(  # type: ignore[call-arg]
+  Described, tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
   """22,000 pictures of 32x32 pixels, each of one shape on a grey background.
 
   Five properties are drawn uniformly and independently of each other: `shape`

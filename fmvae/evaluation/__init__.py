@@ -1,36 +1,43 @@
 """Scores of a trained model."""
 
-from fmvae.evaluation.agreement import Agreement, agreement
-from fmvae.evaluation.bound import (
-  Evaluation,
-  collapse_warning,
-  evaluate,
-  warn_of_collapse,
-)
-from fmvae.evaluation.clustering import ClusterScores, cluster_scores
-from fmvae.evaluation.importance import ImportanceEstimate, importance_nll
-from fmvae.evaluation.judge import (
-  Judge,
+from fmvae.evaluation.bound import Evaluation, evaluate
+from fmvae.evaluation.classifier import (
+  Classifier,
+  classify_generated,
   generate,
-  judge_generated,
-  train_judge,
+  train_classifier,
 )
-from fmvae.evaluation.report import report
+from fmvae.evaluation.clustering import (
+  ClusterScores,
+  LabelScores,
+  UnnamedScores,
+  cluster_scores,
+)
+from fmvae.evaluation.collapse import collapse_warning, num_used, perplexity
+from fmvae.evaluation.confusion import (
+  ConfusionMatrix,
+  PropertyScores,
+  confusion_matrix,
+)
+from fmvae.evaluation.importance import ImportanceEstimate, importance_nll
 
 __all__ = [
-  "Agreement",
+  "Classifier",
   "ClusterScores",
+  "ConfusionMatrix",
   "Evaluation",
   "ImportanceEstimate",
-  "Judge",
-  "agreement",
+  "LabelScores",
+  "PropertyScores",
+  "UnnamedScores",
+  "classify_generated",
   "cluster_scores",
   "collapse_warning",
+  "confusion_matrix",
   "evaluate",
   "generate",
   "importance_nll",
-  "judge_generated",
-  "report",
-  "train_judge",
-  "warn_of_collapse",
+  "num_used",
+  "perplexity",
+  "train_classifier",
 ]

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from fmvae.evaluation.assigned import Assigned, by_factor
+
 
 @dataclasses.dataclass(frozen=True)
 class ClusterScores:
@@ -54,3 +56,73 @@ def cluster_scores(assigned: np.ndarray, labels: np.ndarray) -> ClusterScores:
     nmi=float(metrics.normalized_mutual_info_score(labels, assigned)),
     ari=float(metrics.adjusted_rand_score(labels, assigned)),
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelScores:
+  """Every factor's clusters against the feature 'label'."""
+
+  factors: tuple[ClusterScores, ...]
+
+  def scalars(self) -> dict[str, float]:
+    """`acc`, `nmi` and `ari` of every factor."""
+    out: dict[str, float] = {}
+    for name in ("acc", "nmi", "ari"):
+      out |= by_factor(name, tuple(getattr(s, name) for s in self.factors))
+    return out
+
+  def __str__(self) -> str:
+    return "\n".join(
+      f"  factor {i} against labels: accuracy {s.acc:.2f}, NMI {s.nmi:.2f},"
+      f" ARI {s.ari:.2f}"
+      for i, s in enumerate(self.factors)
+    )
+
+
+def score_labels(assigned: Assigned) -> LabelScores | None:
+  """Scores every factor, where the data set has a feature 'label'."""
+  label = assigned.test.features.get("label")
+  if label is None or not assigned.codes:
+    return None
+  return LabelScores(tuple(cluster_scores(k, label) for k in assigned.codes))
+
+
+_SHOWN = 5  # features that name no factor, in print
+
+
+@dataclasses.dataclass(frozen=True)
+class UnnamedScores:
+  """Each feature that names no factor: the factor that tells most of it."""
+
+  best: dict[str, tuple[int, float]]  # factor and NMI, by feature
+
+  def scalars(self) -> dict[str, float]:
+    """`nmi/FEATURE` of every feature."""
+    return {f"nmi/{feature}": nmi for feature, (_, nmi) in self.best.items()}
+
+  def __str__(self) -> str:
+    told = sorted(self.best.items(), key=lambda item: -item[1][1])
+    return "\n".join(
+      f"  unnamed {feature}: told best by factor {i}, NMI {nmi:.2f}"
+      for feature, (i, nmi) in told[:_SHOWN]
+    )
+
+
+def score_unnamed(assigned: Assigned) -> UnnamedScores | None:
+  """Features that name no factor against the factors that have no name.
+
+  None where no factor has a name: the features then serve as labels at most.
+  """
+  model = assigned.model
+  named = {p.feature for p in model.properties}
+  if not named or not model.unnamed or not assigned.codes:
+    return None
+  best = {}
+  for feature, values in assigned.test.features.items():
+    if feature not in named:
+      nmis = [
+        cluster_scores(assigned.codes[i], values).nmi for i in model.unnamed
+      ]
+      i = int(np.argmax(nmis))
+      best[feature] = (model.unnamed[i], nmis[i])
+  return UnnamedScores(best)

@@ -20,10 +20,9 @@ import numpy as np
 from jax import Array, lax
 from tqdm import tqdm
 
-from fmvae import prior
-from fmvae.experiment import Experiment
-from fmvae.objective import Model
-from fmvae.training.state import TrainState
+from fmvae.data import Split
+from fmvae.model import Model, TrainState
+from fmvae.model.model import slices
 
 _BATCH_SIZE, _CHUNK = 100, 50  # images, and draws of z for each, at a time
 _SEED = 3  # of the noise for z: the same for every estimate of every run
@@ -35,7 +34,7 @@ class ImportanceEstimate:
   """The average of -log p_Q(x) over a test set, in nats per image."""
 
   nll: float
-  nll_stderr: float  # over test images
+  nll_stderr: float  # over test images alone; the weights add to it
   samples: int  # S
 
   def __str__(self) -> str:
@@ -105,15 +104,14 @@ def _noise(keys: Array, draw: Array, shape: tuple[int, ...]) -> Array:
 
 
 def importance_nll(
-  experiment: Experiment, state: TrainState, num_samples: int = 5000
+  model: Model, state: TrainState, test: Split, num_samples: int = 5000
 ) -> ImportanceEstimate:
-  """Estimates the negative log likelihood of the test set.
-
-  Before the mixture is started, under N(0, I).
+  """Estimates the negative log likelihood of a test set.
 
   Args:
-    experiment: with its test set.
+    model: with the prior that is in effect (`model_at`).
     state: on one device.
+    test: the test set.
     num_samples: S, draws of z per image; 5,000 in the literature.
 
   Raises:
@@ -121,17 +119,14 @@ def importance_nll(
   """
   if num_samples < 1:
     raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-  test = experiment.test
-  plain = not experiment.has_mixture(state)
   keys = jax.random.split(jax.random.key(_SEED), len(test))
   parts = []
   with tqdm(
     total=len(test), desc=f"NLL, S = {num_samples:,}", disable=None
   ) as bar:
-    for start in range(0, len(test), _BATCH_SIZE):
-      rows = slice(start, start + _BATCH_SIZE)
+    for rows in slices(len(test), _BATCH_SIZE):
       images = test.images[rows]
-      part = _score(experiment, plain, num_samples, state, keys[rows], images)
+      part = _score(model, num_samples, state, keys[rows], images)
       parts.append(np.asarray(part, np.float64))
       bar.update(len(images))
   nll = -np.concatenate(parts)
@@ -142,29 +137,22 @@ def importance_nll(
   )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _score(
-  experiment: Experiment,
-  plain: bool,
+  model: Model,
   num_samples: int,
   state: TrainState,
   keys: Array,
   images: Array,
 ) -> Array:
   """log p_Q(x) of a batch, `[B]`."""
+  to_input = model.preprocessing.input(training=False)
   return log_likelihood(
-    experiment.model,
+    model,
     state.params,
-    _standard_normal
-    if plain
-    else functools.partial(prior.log_prob, state.prior),
+    functools.partial(model.prior.log_prob, model.variables_of(state)),
     keys,
-    jax.vmap(experiment.test_input)(keys, images),
+    jax.vmap(to_input)(keys, images),
     num_samples,
     _CHUNK,
   )
-
-
-def _standard_normal(z: Array) -> Array:
-  """log N(z; 0, I), `[...]` for `[..., L]`."""
-  return -0.5 * jnp.sum(z**2 + _LOG_2PI, -1)

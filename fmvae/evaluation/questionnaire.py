@@ -17,11 +17,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from fmvae.data.images import encode_png
-from fmvae.evaluation.agreement import Agreement, agreement
-from fmvae.evaluation.judge import generate
-from fmvae.experiment import Experiment, Property
-from fmvae.training.state import TrainState
+from fmvae.data.pixels import encode_png
+from fmvae.evaluation.classifier import generate
+from fmvae.evaluation.confusion import ConfusionMatrix, confusion_matrix
+from fmvae.model import Model, Property, TrainState
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -101,28 +100,30 @@ class Questionnaire:
 class Scores:
   """What raters saw against what was intended."""
 
-  agreements: tuple[Agreement, ...]  # over all raters, one for each property
+  matrices: tuple[
+    ConfusionMatrix, ...
+  ]  # over all raters, one for each property
   raters: dict[str, tuple[float, ...]]  # accuracy of each, by property
 
 
 def make_questionnaire(
-  experiment: Experiment, state: TrainState, num: int, seed: int
+  model: Model, state: TrainState, num: int, seed: int
 ) -> Questionnaire:
   """Generates pictures and asks about them (Sec. 4.2, Table 1).
 
   Args:
-    experiment: what was trained, with named factors.
-    state: its state, on one device, with a started mixture.
+    model: what was trained, with named factors.
+    state: its state, on one device.
     num: of pictures, 54 in the paper.
     seed: of the pictures.
 
   Raises:
     ValueError: no factor has a name.
   """
-  experiment.require_named("a questionnaire asks about")
-  properties = experiment.properties
-  images, intended = generate(experiment, state, jax.random.key(seed), num)
-  pixels = np.rint(255 * experiment.to_unit(images)).astype(np.uint8)
+  model.require_named("a questionnaire asks about")
+  properties = model.properties
+  images, intended = generate(model, state, jax.random.key(seed), num)
+  pixels = np.rint(255 * model.to_unit(images)).astype(np.uint8)
   if pixels.shape[-1] == 1:
     pixels = pixels[..., 0]
   figures = [
@@ -180,17 +181,17 @@ def score(key: dict[str, Any], files: Sequence[pathlib.Path]) -> Scores:
     answers[rater] = given
   names = [(feature, tuple(names)) for feature, names in key["properties"]]
 
-  def agreements(given: np.ndarray) -> tuple[Agreement, ...]:
+  def matrices(given: np.ndarray) -> tuple[ConfusionMatrix, ...]:
     repeated = np.tile(intended, (len(given) // len(intended), 1))
     return tuple(
-      agreement(feature, of, repeated[:, i], given[:, i], len(of))
+      confusion_matrix(feature, of, repeated[:, i], given[:, i], len(of))
       for i, (feature, of) in enumerate(names)
     )
 
   return Scores(
-    agreements=agreements(np.concatenate(list(answers.values()))),
+    matrices=matrices(np.concatenate(list(answers.values()))),
     raters={
-      rater: tuple(part.accuracy for part in agreements(given))
+      rater: tuple(part.accuracy for part in matrices(given))
       for rater, given in answers.items()
     },
   )

@@ -1,4 +1,12 @@
-"""Pictures of results and of a trained model, one function a figure."""
+"""Pictures of results and of a trained model, one function a figure.
+
+To add a figure: a file with its function, and its line in `OF_A_RUN`.
+"""
+
+import functools
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
 
 from fmvae.figures.clusters import cluster_samples
 from fmvae.figures.curves import elbo_curves
@@ -7,6 +15,8 @@ from fmvae.figures.named import named_blocks, named_rows
 from fmvae.figures.samples import component_samples, mean_std_sample
 
 __all__ = [
+  "OF_A_RUN",
+  "OF_A_TABLE",
   "cluster_samples",
   "component_grid",
   "component_samples",
@@ -16,3 +26,17 @@ __all__ = [
   "named_grids",
   "named_rows",
 ]
+
+# By the paper's number or a name of its own: drawn from (model, state, key).
+OF_A_RUN: dict[str, Callable[..., Figure]] = {
+  "1": named_blocks,
+  "4": cluster_samples,
+  "5": mean_std_sample,
+  "6": named_rows,
+  "8": component_grid,
+  "9": named_grids,
+  "10": functools.partial(named_grids, last=1),
+  "samples": component_samples,
+}
+# Drawn from the rows of a table.
+OF_A_TABLE: dict[str, Callable[..., Figure]] = {"3": elbo_curves}

@@ -7,10 +7,8 @@ import numpy as np
 from jax import Array
 from matplotlib.figure import Figure
 
-from fmvae import prior
-from fmvae.experiment import Experiment
-from fmvae.figures import images as images_lib
-from fmvae.training.state import TrainState
+from fmvae.figures import tiles
+from fmvae.model import Model, TrainState
 
 _ROWS = 6  # components shown where none are named
 _SAMPLES = 5  # shown of a component
@@ -19,7 +17,7 @@ _INCHES = 0.95  # height of a row
 
 
 def cluster_samples(
-  experiment: Experiment,
+  model: Model,
   state: TrainState,
   key: Array,
   components: Sequence[int] | None = None,
@@ -34,8 +32,8 @@ def cluster_samples(
   the key and its component alone.
 
   Args:
-    experiment: what was trained.
-    state: its state, on one device, with a started mixture.
+    model: what was trained.
+    state: its state, on one device.
     key: a PRNG key.
     components: of that factor, by default the six with the largest share.
     factor: counted from 0.
@@ -43,12 +41,12 @@ def cluster_samples(
   Raises:
     ValueError: `components` or `factor` names one that does not exist.
   """
-  counts = state.prior.components
+  counts = [k for _, k in model.prior.factors]
   if factor not in range(len(counts)):
     raise ValueError(
       f"factor must be from 0 to {len(counts) - 1}, got {factor!r}"
     )
-  usage = prior.usage(state.prior)[factor]
+  usage = model.usage(state)[factor]
   share, pruned = np.asarray(usage.share), np.asarray(usage.pruned)
   if components is None:
     components = np.argsort(-share)[:_ROWS].tolist()
@@ -62,9 +60,7 @@ def cluster_samples(
   for k in components:
     chosen = np.full((_BATCHES, _BATCH_SIZE, len(counts)), -1)
     chosen[..., factor] = k
-    decoded = images_lib.decode(
-      experiment, state, jax.random.fold_in(key, k), chosen
-    )
+    decoded = tiles.decode(model, state, jax.random.fold_in(key, k), chosen)
     images = decoded.reshape(-1, *decoded.shape[2:])
     means.append(images.mean(0))
     variances.append(images.var(0).mean(-1, keepdims=True))
@@ -77,9 +73,9 @@ def cluster_samples(
     layout="constrained",
   )
   axes = figure.subplots(1, 3, width_ratios=(1, 1, _SAMPLES))
-  images_lib.show(axes[0], np.stack(means)[:, None])
-  images_lib.show(axes[1], np.stack(variances)[:, None], white)
-  images_lib.show(axes[2], np.stack(samples))
+  tiles.show(axes[0], np.stack(means)[:, None])
+  tiles.show(axes[1], np.stack(variances)[:, None], white)
+  tiles.show(axes[2], np.stack(samples))
   headings = ("mean", f"variance\n(white = {white:g})", "samples")
   for axis, heading in zip(axes, headings, strict=True):
     axis.set_title(heading, fontsize="medium")
@@ -87,9 +83,7 @@ def cluster_samples(
     f"component {k}, {'pruned' if pruned[k] else f'{100 * share[k]:.1f} %'}"
     for k in components
   ]
-  images_lib.label_rows(
-    axes[0], means[0].shape[0], labels, pruned[list(components)]
-  )
+  tiles.label_rows(axes[0], means[0].shape[0], labels, pruned[list(components)])
   if len(counts) > 1:
     figure.suptitle(f"Factor {factor}", fontsize="medium")
   return figure

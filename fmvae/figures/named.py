@@ -4,16 +4,12 @@ import itertools
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from matplotlib.figure import Figure
 
-from fmvae import prior
-from fmvae.experiment import Experiment
-from fmvae.figures import images as images_lib
-from fmvae.prior.state import split
-from fmvae.training.state import TrainState
+from fmvae.figures import tiles
+from fmvae.model import Model, TrainState
 
 _ROWS = 8  # of figure 6
 _COLUMNS = 5  # draws of a setting in a block of figure 1
@@ -28,21 +24,21 @@ class Setting(NamedTuple):
 
 
 def settings(
-  experiment: Experiment, state: TrainState, num: int | None = None
+  model: Model, state: TrainState, num: int | None = None
 ) -> list[Setting]:
   """All settings of the named factors, or of the first `num` of them.
 
   Raises:
     ValueError: no factor has a name.
   """
-  experiment.require_named("this figure iterates over")
-  usages = prior.usage(state.prior)
+  model.require_named("this figure iterates over")
+  usages = model.usage(state)
   choices = [
     [
       (k, name + " (pruned)" * bool(usages[p.factor].pruned[k]))
       for k, name in enumerate(p.names)
     ]
-    for p in experiment.properties[:num]
+    for p in model.properties[:num]
   ]
   return [
     Setting(*zip(*chosen, strict=True))
@@ -50,91 +46,87 @@ def settings(
   ]
 
 
-def named_rows(experiment: Experiment, state: TrainState, key: Array) -> Figure:
+def named_rows(model: Model, state: TrainState, key: Array) -> Figure:
   """Draws Figure 6: a column for each setting of all named factors.
 
   A row has one draw of the unnamed z_i, and one of each named z_i for each of
   its components: columns that share a component share its z_i.
 
   Args:
-    experiment: what was trained, with named factors.
-    state: its state, on one device, with a started mixture.
+    model: what was trained, with named factors.
+    state: its state, on one device.
     key: a PRNG key.
 
   Raises:
     ValueError: no factor has a name.
   """
-  columns = settings(experiment, state)
-  z = _draws(experiment, state, key, _ROWS)
-  composed = [_compose(experiment, state, z[:, 0], z, s) for s in columns]
-  images = images_lib.render(experiment, state, np.stack(composed, 1))
+  columns = settings(model, state)
+  z = _draws(model, state, key, _ROWS)
+  composed = [_compose(model, z[:, 0], z, s) for s in columns]
+  images = tiles.render(model, state, np.stack(composed, 1))
   figure = Figure(
     figsize=(0.3 + _INCHES * len(columns), 0.8 + _INCHES * _ROWS),
     layout="constrained",
   )
   axis = figure.subplots()
-  images_lib.show(axis, images)
-  images_lib.label_columns(
+  tiles.show(axis, images)
+  tiles.label_columns(
     axis, images.shape[3], ["\n".join(s.names) for s in columns]
   )
   return figure
 
 
-def named_blocks(
-  experiment: Experiment, state: TrainState, key: Array
-) -> Figure:
+def named_blocks(model: Model, state: TrainState, key: Array) -> Figure:
   """Draws Figure 1: two blocks, each with one draw of all other factors.
 
   A row is a setting of the first two named factors, whose z_i are drawn anew
   for each image; everything else stays the same in a block.
 
   Args:
-    experiment: what was trained, with named factors.
-    state: its state, on one device, with a started mixture.
+    model: what was trained, with named factors.
+    state: its state, on one device.
     key: a PRNG key.
 
   Raises:
     ValueError: no factor has a name.
   """
-  rows = settings(experiment, state, 2)
+  rows = settings(model, state, 2)
   figure = Figure(
     figsize=(1.6 + 2 * _INCHES * _COLUMNS, 0.2 + _INCHES * len(rows)),
     layout="constrained",
   )
   axes = figure.subplots(1, 2)
   for axis, subkey in zip(axes, jax.random.split(key), strict=True):
-    z = _draws(experiment, state, subkey, _COLUMNS)
-    composed = [_compose(experiment, state, z[0, 0], z, s) for s in rows]
-    images = images_lib.render(experiment, state, np.stack(composed))
-    images_lib.show(axis, images)
+    z = _draws(model, state, subkey, _COLUMNS)
+    composed = [_compose(model, z[0, 0], z, s) for s in rows]
+    images = tiles.render(model, state, np.stack(composed))
+    tiles.show(axis, images)
   names = [", ".join(s.names) for s in rows]
   is_pruned = np.array(["(pruned)" in name for name in names])
-  images_lib.label_rows(axes[0], images.shape[2], names, is_pruned)
+  tiles.label_rows(axes[0], images.shape[2], names, is_pruned)
   return figure
 
 
-def _draws(
-  experiment: Experiment, state: TrainState, key: Array, num: int
-) -> np.ndarray:
+def _draws(model: Model, state: TrainState, key: Array, num: int) -> np.ndarray:
   """Draws of z `[num, V, L]`, every named factor at its component v."""
-  sizes = [len(p.names) for p in experiment.properties]
+  sizes = [len(p.names) for p in model.properties]
   shape = (num, max(sizes))
-  components = np.full((*shape, len(experiment.config.factors)), -1)
-  for p, size in zip(experiment.properties, sizes, strict=True):
+  components = np.full((*shape, len(model.prior.factors)), -1)
+  for p, size in zip(model.properties, sizes, strict=True):
     components[..., p.factor] = np.minimum(np.arange(max(sizes)), size - 1)
-  z, _ = prior.sample(key, state.prior, shape, jnp.asarray(components))
+  z, _ = model.sample(state, key, shape, components)
   return np.array(z)
 
 
 def _compose(
-  experiment: Experiment,
-  state: TrainState,
+  model: Model,
   rest: np.ndarray,
   z: np.ndarray,
   setting: Setting,
 ) -> np.ndarray:
   """`rest` with the z_i of a setting's factors from `_draws`, `[num, L]`."""
-  parts = list(split(state.prior, jnp.broadcast_to(rest, z[:, 0].shape)))
-  for p, k in zip(experiment.properties, setting.components, strict=False):
-    parts[p.factor] = split(state.prior, jnp.asarray(z[:, k]))[p.factor]
+  ends = np.cumsum([d for d, _ in model.prior.factors])[:-1]
+  parts = np.split(np.broadcast_to(rest, z[:, 0].shape), ends, -1)
+  for p, k in zip(model.properties, setting.components, strict=False):
+    parts[p.factor] = np.split(z[:, k], ends, -1)[p.factor]
   return np.concatenate(parts, -1)

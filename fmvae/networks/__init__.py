@@ -1,24 +1,29 @@
-"""Encoders and decoders, made by name (Sec. 4, App. E)."""
+"""Encoders and decoders, made by name (Sec. 4, App. E).
+
+To add a pair: a module with a `make(latent_dim, image_shape, channels, ..)`
+that checks its arguments and returns an encoder and a decoder, and its line in
+`_PAIRS`.
+"""
 
 import dataclasses
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fmvae import likelihoods
 from fmvae.networks import conv28, conv64, mlp
 
 __all__ = ("VAE", "count_params", "make")
 
 Params = Mapping[str, Any]
 
-_OPTIONS = {"mlp": ("hidden",), "conv28": (), "conv64": ("width",)}
-_IMAGE_SHAPES = {
-  "conv28": ((28, 28, 1),),
-  "conv64": ((64, 64, 3), (32, 32, 3)),
+_PAIRS: dict[str, Callable[..., tuple[nn.Module, nn.Module]]] = {
+  "mlp": mlp.make,
+  "conv28": conv28.make,
+  "conv64": conv64.make,
 }
 
 
@@ -68,8 +73,8 @@ class VAE:
     floating = jnp.issubdtype(x.dtype, jnp.floating)
     if x.shape[-3:] != self.image_shape or not floating:
       raise ValueError(
-        f"x must be floating with last axes {self.image_shape}, not"
-        f" {x.dtype} {x.shape}."
+        f"x must be floating with last axes {self.image_shape}, got"
+        f" {x.dtype} {x.shape}"
       )
     out: Any = self.encoder.apply({"params": params["encoder"]}, x)
     return out
@@ -89,7 +94,7 @@ class VAE:
     """
     if z.shape[-1:] != (self.latent_dim,):
       raise ValueError(
-        f"z must have last axis {self.latent_dim}, not shape {z.shape}."
+        f"z must have last axis {self.latent_dim}, got shape {z.shape}"
       )
     raw: Any = self.decoder.apply({"params": params["decoder"]}, z)
     return raw
@@ -100,7 +105,7 @@ def make(
   *,
   latent_dim: int,
   image_shape: tuple[int, ...],
-  likelihood: str,
+  channels: int,
   **options: Any,
 ) -> VAE:
   """Builds a network by the name that a config gives.
@@ -108,49 +113,29 @@ def make(
   Args:
     name: 'mlp', 'conv28' or 'conv64'.
     latent_dim: L.
-    image_shape: `(H, W, C)`; (28, 28, 1) for 'conv28', (64, 64, 3) or
-      (32, 32, 3) for 'conv64'.
-    likelihood: name of the likelihood, as in `fmvae.likelihoods.get`; it sets
-      the channels of the decoder.
-    **options: `hidden` for 'mlp', the encoder's units per hidden layer, which
-      the decoder has in reverse; `width` for 'conv64'.
-
-  Returns:
-    The `VAE`.
+    image_shape: `(H, W, C)`.
+    channels: of the decoder's output, `Likelihood.channels(C)`.
+    **options: those of the module's `make`.
 
   Raises:
-    ValueError: if the name, the likelihood or an option is unknown, or if the
-      network cannot take the image shape.
+    ValueError: if the name or an option is unknown, or if the network cannot
+      take the image shape.
   """
-  if name not in _OPTIONS:
-    raise ValueError(f"network must be one of {list(_OPTIONS)}, not {name!r}.")
-  unknown = sorted(set(options) - set(_OPTIONS[name]))
+  if name not in _PAIRS:
+    raise ValueError(f"network must be one of {list(_PAIRS)}, got {name!r}")
+  known = list(inspect.signature(_PAIRS[name]).parameters)[3:]
+  unknown = sorted(set(options) - set(known))
   if unknown:
     raise ValueError(
-      f"network {name!r} takes the options {list(_OPTIONS[name])}, not"
-      f" {unknown}."
+      f"network {name!r} must have options of {known}, got {unknown}"
     )
   image_shape = tuple(image_shape)
-  takes = _IMAGE_SHAPES.get(name)
-  if len(image_shape) != 3 or (takes and image_shape not in takes):
-    shapes = " or ".join(map(str, takes or ["(H, W, C)"]))
+  if len(image_shape) != 3:
     raise ValueError(
-      f"network {name!r} takes images of shape {shapes}, not {image_shape}."
+      f"image_shape must be (H, W, C) for network {name!r}, got {image_shape}"
     )
-  channels = likelihoods.get(likelihood).channels(image_shape[-1])
-  encoder: nn.Module
-  decoder: nn.Module
-  if name == "mlp":
-    hidden = tuple(options.get("hidden", mlp.Encoder.hidden))
-    encoder = mlp.Encoder(latent_dim, hidden)
-    decoder = mlp.Decoder(image_shape, hidden[::-1], channels)
-  elif name == "conv28":
-    encoder = conv28.Encoder(latent_dim)
-    decoder = conv28.Decoder(channels)
-  else:
-    encoder = conv64.Encoder(latent_dim, **options)
-    decoder = conv64.Decoder(image_shape[0], channels=channels, **options)
-  return VAE(encoder, decoder, latent_dim, image_shape)
+  pair = _PAIRS[name](latent_dim, image_shape, channels, **options)
+  return VAE(*pair, latent_dim, image_shape)
 
 
 def count_params(params: Any) -> int:

@@ -56,3 +56,18 @@ class Decoder(nn.Module):
     for stride in (2, 1, 2):
       x = nn.relu(ConvTranspose(32, stride)(x))
     return ConvTranspose(self.channels)(x)
+
+
+def make(
+  latent_dim: int, image_shape: tuple[int, int, int], channels: int
+) -> tuple[Encoder, Decoder]:
+  """The pair, for (28, 28, 1).
+
+  Raises:
+    ValueError: another image shape.
+  """
+  if image_shape != (28, 28, 1):
+    raise ValueError(
+      f"image_shape must be (28, 28, 1) for network 'conv28', got {image_shape}"
+    )
+  return Encoder(latent_dim), Decoder(channels)

@@ -60,3 +60,25 @@ class Decoder(nn.Module):
       x = nn.relu(ConvTranspose(features, 2)(x))
       features //= 2
     return ConvTranspose(self.channels, 2)(x)
+
+
+def make(
+  latent_dim: int,
+  image_shape: tuple[int, int, int],
+  channels: int,
+  width: int = 128,
+) -> tuple[Encoder, Decoder]:
+  """The pair, for (64, 64, 3) or (32, 32, 3).
+
+  Raises:
+    ValueError: another image shape.
+  """
+  if image_shape not in ((64, 64, 3), (32, 32, 3)):
+    raise ValueError(
+      "image_shape must be (64, 64, 3) or (32, 32, 3) for network 'conv64', "
+      f"got {image_shape}"
+    )
+  return (
+    Encoder(latent_dim, width),
+    Decoder(image_shape[0], width, channels),
+  )

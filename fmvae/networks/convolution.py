@@ -45,7 +45,7 @@ def conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   _check(kernel, stride)
   if x.shape[-3] % stride or x.shape[-2] % stride:
     raise ValueError(
-      f"x must have H and W that are multiples of {stride}, not {x.shape}."
+      f"x must have H and W that are multiples of {stride}, got {x.shape}"
     )
   channels, features = kernel.shape[2:]
   dense = stride == 1 and 9 * channels > features
@@ -80,9 +80,9 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 def _check(kernel, stride):
   if kernel.ndim != 4 or kernel.shape[:2] != (3, 3):
-    raise ValueError(f"kernel must be [3, 3, in, out], not {kernel.shape}.")
+    raise ValueError(f"kernel must be [3, 3, in, out], got {kernel.shape}")
   if stride not in (1, 2):
-    raise ValueError(f"stride must be 1 or 2, not {stride}.")
+    raise ValueError(f"stride must be 1 or 2, got {stride}")
 
 
 def _run(x, kernel, stride, everywhere, on_cpu):

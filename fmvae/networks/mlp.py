@@ -52,3 +52,17 @@ class Decoder(nn.Module):
       x = nn.relu(nn.Dense(units)(x))
     x = nn.Dense(height * width * channels)(x)
     return x.reshape(*z.shape[:-1], height, width, channels)
+
+
+def make(
+  latent_dim: int,
+  image_shape: tuple[int, int, int],
+  channels: int,
+  hidden: Sequence[int] = (512, 512),
+) -> tuple[Encoder, Decoder]:
+  """The pair; `hidden` are the encoder's units, which the decoder reverses."""
+  hidden = tuple(hidden)
+  return (
+    Encoder(latent_dim, hidden),
+    Decoder(image_shape, hidden[::-1], channels),
+  )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from fmvae.files import is_locked, write_text
+from fmvae.storage import is_locked, write_text
 
 _LOG = "log.txt"
 

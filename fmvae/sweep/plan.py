@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from fmvae import config as config_lib
 from fmvae.training import records
 
-_FIELDS = ("runs", "components", "seeds", "importance_samples")
+_FIELDS = ("runs", "num_components", "seeds", "importance_samples")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,27 +46,28 @@ class Plan:
   tasks: tuple[Task, ...]
 
 
-def apply_argument(config: ConfigDict, arg: str | None) -> None:
-  """What may follow the colon of a sweep's file: 'smoke', or one of its runs.
+def adapt(config: ConfigDict, arg: str | None) -> None:
+  """What every sweep's file does with what follows its colon.
 
-  'smoke' makes it a matter of a minute; a name leaves that run alone.
+  `smoke` makes it a matter of a minute; `run=NAME` leaves that run alone.
 
   Raises:
     ValueError: anything else.
   """
-  if arg == "smoke":
-    for run in config.runs.values():
-      config_lib.apply_argument(run, arg)
-    config.components = config.components[:2]
-    config.seeds = config.seeds[:2]
-  elif arg is not None:
-    if arg not in config.runs:
+  given = config_lib.parse_argument(arg, smoke=bool, run=str)
+  if "run" in given:
+    if given["run"] not in config.runs:
       raise ValueError(
-        f"a sweep's argument must be 'smoke' or one of {', '.join(config.runs)}"
-        f", got {arg!r}"
+        f"the sweep's argument run must be one of {', '.join(config.runs)}, "
+        f"got {given['run']!r}"
       )
-    for name in set(config.runs) - {arg}:
+    for name in set(config.runs) - {given["run"]}:
       del config.runs[name]
+  if given.get("smoke"):
+    for run in config.runs.values():
+      config_lib.adapt(run, smoke=True)
+    config.num_components = config.num_components[:2]
+    config.seeds = config.seeds[:2]
 
 
 def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
@@ -77,8 +78,8 @@ def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
   after the data set, the seed and a hash of the config.
 
   Args:
-    config: `runs` (name -> config of an experiment), `components` (each K is
-      given to every factor; empty for pre-training alone), `seeds`,
+    config: `runs` (name -> config of an experiment), `num_components` (each K
+      is given to every factor; empty for pre-training alone), `seeds`,
       `importance_samples` (0: no importance-sampled NLL).
     folder: of the sweep.
 
@@ -99,9 +100,9 @@ def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
         pretrained = folder / "pretrained" / slug
         tasks[slug] = _train(slug, pretrained, needs=None)
         points.append(Point(name, None, seed, before, pretrained, None))
-      for k in config.components:
+      for k in config.num_components:
         of_k = base.copy_and_resolve_references()
-        config_lib.apply_argument(of_k, str(k))
+        config_lib.adapt(of_k, k=k)
         workdir = folder / name / f"seed{seed}" / f"K{k}"
         points.append(Point(name, k, seed, of_k, workdir, pretrained))
         label = f"{name}/seed{seed}/K{k}"
@@ -162,7 +163,7 @@ def _validate(config: ConfigDict) -> None:
         "config.runs must have names of letters, digits, '_', '.' and '-', "
         f"none 'pretrained', got {name!r}"
       )
-  for field, least in (("components", 1), ("seeds", 0)):
+  for field, least in (("num_components", 1), ("seeds", 0)):
     values = config[field]
     if (
       not isinstance(values, tuple | list)

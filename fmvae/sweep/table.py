@@ -3,10 +3,11 @@
 import csv
 import json
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from fmvae.files import replacing
+from fmvae.storage import replacing
 from fmvae.sweep.plan import Point
 
 _SCORES = (
@@ -17,15 +18,16 @@ _SCORES = (
   "kl_r",
   "kl_global",
 )
-_OF_FACTORS = ("used", "chosen", "perplexity", "acc", "nmi", "ari")
-COLUMNS = (
+_USAGE = ("used", "chosen", "perplexity")
+_BEFORE = (
   *("run", "dataset", "split", "binarisation", "network", "K", "seed"),
   *("pretrain_steps", "prior_steps", "joint_steps"),
   *_SCORES,
   *("nll", "nll_samples"),
-  *_OF_FACTORS,
-  *("seconds", "pretrain_seconds", "device", "commit"),
+  *_USAGE,
 )
+_AFTER = ("seconds", "pretrain_seconds", "device", "commit")
+_NO_SCORES = ("step", "samples", "named", "num_components")
 
 
 def row(point: Point) -> dict[str, Any] | None:
@@ -34,7 +36,8 @@ def row(point: Point) -> dict[str, Any] | None:
   Nats per test image. `K` is empty for the N(0, I) prior after pre-training.
   `kl_z`, `kl_r` are sums over factors; other numbers of several factors stand
   in one field, separated by spaces. `nll` is importance-sampled with
-  `nll_samples` draws, no bound of eq. 11. `seconds` is the time of the training
+  `nll_samples` draws, no bound of eq. 11. Every other score that the evaluation
+  gave has a column of its own. `seconds` is the time of the training
   steps and their compilation, without the pre-training that the point shares.
   """
   if not (point.workdir / "results.json").exists():
@@ -59,7 +62,7 @@ def row(point: Point) -> dict[str, Any] | None:
   if estimate.exists() and _read(estimate)["step"] == results["step"]:
     out["nll"] = round(_read(estimate)["nll"], 4)
     out["nll_samples"] = _read(estimate)["samples"]
-  for name in _OF_FACTORS:
+  for name in dict.fromkeys([*_USAGE, *_other_scores(results)]):
     out[name] = " ".join(f"{v:.6g}" for v in _values(results, name))
   out["seconds"] = _seconds(point.workdir)
   shared = point.pretrained
@@ -68,7 +71,7 @@ def row(point: Point) -> dict[str, Any] | None:
   if told["device"] == "cpu":
     out["device"] = f"cpu, {told['cpu_cores']} cores"
   out["commit"] = told["commit"]
-  return {name: out[name] for name in COLUMNS}
+  return out
 
 
 def summary(point: Point) -> str:
@@ -85,7 +88,11 @@ def write(points: Sequence[Point], path: pathlib.Path) -> list[dict[str, Any]]:
   """Writes the rows of all finished points as CSV; returns them."""
   rows = [found for point in points if (found := row(point)) is not None]
   with replacing(path) as temporary, temporary.open("w", newline="") as file:
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    others = dict.fromkeys(name for found in rows for name in found)
+    for name in (*_BEFORE, *_AFTER):
+      others.pop(name, None)
+    columns = (*_BEFORE, *others, *_AFTER)
+    writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
   return rows
@@ -100,6 +107,12 @@ def _values(results: dict[str, Any], name: str) -> list[float]:
   if name in results:
     return [results[name]]
   return [v for key, v in results.items() if key.startswith(f"{name}/")]
+
+
+def _other_scores(results: dict[str, Any]) -> list[str]:
+  """Names of scores beyond the bound, without the number of a factor."""
+  names = [re.sub(r"/\d+$", "", name) for name in results]
+  return [n for n in names if n not in (*_SCORES, *_NO_SCORES)]
 
 
 def _seconds(workdir: pathlib.Path) -> float:

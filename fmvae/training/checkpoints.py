@@ -26,9 +26,10 @@ from absl import logging
 from jax.experimental import multihost_utils
 
 from fmvae import config as config_lib
+from fmvae import experiment as experiment_lib
 from fmvae.experiment import Experiment
+from fmvae.model import TrainState, init, pack, unpack
 from fmvae.training import processes, records
-from fmvae.training.state import TrainState, pack, unpack
 
 _FOLDER = "checkpoints"
 
@@ -265,12 +266,17 @@ def restore_pretrained(
   config = config_lib.pretraining(experiment.config)
   records.read_config(workdir)
   records.check_config(workdir, config)
-  pretraining = dataclasses.replace(experiment, config=config)
+  model = experiment.model.replace(
+    prior=config_lib.make_prior(config), properties=()
+  )
+  phase, key = experiment.phases[0], jax.random.key(0)
+  like = jax.eval_shape(lambda: init(model, phase, key))
   with Checkpoints(workdir) as checkpoints:
-    first = checkpoints.restore(jax.eval_shape(pretraining.init)).state
+    first = checkpoints.restore(like).state
   if int(first.step) != config.steps.pretrain:
     raise ValueError(
       f"{workdir} is at step {first.step} of {config.steps.pretrain} of its "
       "pre-training: let it finish first"
     )
-  return first.replace(prior=experiment.init().prior)
+  new = experiment_lib.init(experiment)
+  return first.replace(prior=new.prior, named_opt_state=new.named_opt_state)

@@ -1,32 +1,33 @@
-"""The training loop: everything with a side effect is here."""
+"""The training loop: advance, check, log, evaluate, save."""
 
 import contextlib
 import dataclasses
-import functools
-import math
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import tqdm
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fmvae import data, prior
-from fmvae.evaluation import Evaluation, evaluate, report, warn_of_collapse
-from fmvae.evaluation.bound import num_used, perplexity
+from fmvae import data
+from fmvae import experiment as experiment_lib
+from fmvae.evaluation import Evaluation, evaluate
 from fmvae.experiment import Experiment
-from fmvae.files import InUseError, StorageError, locked, refusal
-from fmvae.training import processes, records
+from fmvae.model import (
+  Model,
+  Phase,
+  TrainState,
+  init_prior,
+  model_at,
+  train_step,
+)
+from fmvae.storage import InUseError, StorageError, locked, refusal
+from fmvae.training import devices as devices_lib
+from fmvae.training import finite, processes, progress, records
 from fmvae.training.checkpoints import Checkpoints, Saved, complete_steps
-from fmvae.training.state import Batch, TrainState
-
-_AXIS = "devices"
-_STEPS_PER_CALL = 50  # at most, on a GPU or TPU
-Info = dict[str, float]  # of a step, on the host
+from fmvae.training.due import Timetable
+from fmvae.training.report import report
 
 
 def prepare(
@@ -49,8 +50,8 @@ def prepare(
   num_devices = len(jax.devices() if devices is None else devices)
   if config.batch_size % num_devices:
     raise ValueError(
-      f"config.batch_size = {config.batch_size} must be a multiple of the "
-      f"{num_devices} devices"
+      f"config.batch_size must be a multiple of the {num_devices} devices, got "
+      f"{config.batch_size}"
     )
 
   def write() -> None:
@@ -73,7 +74,10 @@ def train(
   workdir: pathlib.Path,
   devices: Sequence[jax.Device] | None = None,
   initial: TrainState | None = None,
+  *,
   steps_per_call: int | None = None,
+  signals: processes.Signals | None = None,
+  step: devices_lib.Step = train_step,
 ) -> Evaluation:
   """Runs all phases, from the newest checkpoint if the workdir holds one.
 
@@ -85,8 +89,9 @@ def train(
     initial: on one device, where there is no checkpoint yet; a new one by
       default.
     steps_per_call: how many steps the host sends off at once, where it need
-      not stop between them. One on a CPU by default, whose convolutions are
-      slow within a loop, else up to 50.
+      not stop between them; by default as `Devices.steps_per_call` says.
+    signals: what tells the run to stop; SIGTERM and SIGINT by default.
+    step: what takes a step; `train_step` by default.
 
   Returns:
     The evaluation on the test set after the last step.
@@ -100,25 +105,35 @@ def train(
     Stopped: SIGTERM or SIGINT came; the state has been saved.
     PeerLost: another process of the run has ended.
   """
+  all_devices = jax.devices() if devices is None else devices
+  on_devices = devices_lib.Devices(all_devices, step, experiment.model)
+  per_call = on_devices.steps_per_call(
+    steps_per_call, experiment.config.log_every
+  )
   try:
-    return _train(
-      experiment,
-      workdir,
-      jax.devices() if devices is None else devices,
-      initial,
-      steps_per_call,
-    )
+    with contextlib.ExitStack() as stack:
+      signals = stack.enter_context(signals or processes.Signals())
+      processes.on_primary(
+        lambda: stack.enter_context(locked(workdir)), InUseError
+      )
+      run = _Run(experiment, workdir, on_devices, per_call, signals, stack)
+      return run.to_end(initial)
   except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
-    if processes.is_peer_lost(error):
-      what = str(error).partition("\n")[0]
-      raise processes.PeerLost(
-        f"another process of this run has ended ({what}). Start all of them "
-        "again with the same commands; they continue from step "
-        f"{max(complete_steps(workdir), default=0)}."
-      ) from error
-    why = refusal(error)
-    if why is None:
-      raise
+    _explain(error, workdir)
+    raise
+
+
+def _explain(error: Exception, workdir: pathlib.Path) -> None:
+  """Raises PeerLost or StorageError where that is what an error means."""
+  if processes.is_peer_lost(error):
+    what = str(error).partition("\n")[0]
+    raise processes.PeerLost(
+      f"another process of this run has ended ({what}). Start all of them "
+      "again with the same commands; they continue from step "
+      f"{max(complete_steps(workdir), default=0)}."
+    ) from error
+  why = refusal(error)
+  if why is not None:
     raise StorageError(
       f"workdir {workdir} cannot be written ({why}). The run is kept up to "
       f"step {max(complete_steps(workdir), default=0)}; once that is put "
@@ -126,206 +141,226 @@ def train(
     ) from error
 
 
-def _train(
-  experiment: Experiment,
-  workdir: pathlib.Path,
-  devices: Sequence[jax.Device],
-  initial: TrainState | None,
-  steps_per_call: int | None,
-) -> Evaluation:
-  primary = processes.is_primary()
-  with contextlib.ExitStack() as stack:
-    signals = stack.enter_context(processes.Signals())
-    processes.on_primary(
-      lambda: stack.enter_context(locked(workdir)), InUseError
-    )
-    checkpoints = stack.enter_context(
-      Checkpoints(workdir, experiment.config.keep_checkpoints)
-    )
-    if checkpoints.steps():
-      saved = checkpoints.restore(jax.eval_shape(experiment.init))
-      print(f"Continuing from step {saved.state.step}.", flush=True)
-    else:
-      saved = Saved(experiment.init() if initial is None else initial)
-    step = int(saved.state.step)
-    if primary:
-      records.write_start(workdir, experiment.config.seed, step)
-    metrics = stack.enter_context(
-      records.Metrics(workdir, saved.rows, step)
-      if primary
-      else records.Rows(saved.rows)
-    )
-    run = _Run(
-      experiment, devices, checkpoints, metrics, signals, steps_per_call
-    )
-    state = run.to_end(saved)
-    result = run.evaluations.get(int(state.step)) or evaluate(experiment, state)
-    if primary:
-      report(experiment, state, workdir, result, num_samples=1)
-  return result
+@dataclasses.dataclass(frozen=True)
+class _Stretch:
+  """The steps from one stop of the host to the next, not looked at yet."""
+
+  phase: Phase
+  infos: list[Any]  # of each call
+  replicated: Any  # the state after them, on the devices
+  stopping: bool  # a signal asks for it
+  seconds: float
 
 
 class _Run:
-  """One call of `train`: the compiled steps and where their numbers go."""
+  """One call of `train`.
+
+  Between two stops the host only sends steps off. At a stop it looks at their
+  numbers, writes what is due and remembers where the run is: `saved`.
+  """
 
   def __init__(
     self,
     experiment: Experiment,
-    devices: Sequence[jax.Device],
-    checkpoints: Checkpoints,
-    metrics: records.Rows,
+    workdir: pathlib.Path,
+    devices: devices_lib.Devices,
+    steps_per_call: int,
     signals: processes.Signals,
-    steps_per_call: int | None,
+    stack: contextlib.ExitStack,
   ):
+    config = experiment.config
     self.experiment = experiment
-    self.num_devices = len(devices)
-    here = jax.process_index()
-    self.here = [i for i, d in enumerate(devices) if d.process_index == here]
-    self.devices = [devices[i] for i in self.here]
-    self.evaluations: dict[int, Evaluation] = {}  # by step
-    self.total = max(experiment.phase_ends.values())
-    self.checkpoints = checkpoints
-    self.metrics = metrics
-    self.feed = data.feed(
-      self._batch,
-      self.total,
-      prefetch=not experiment.config.dataset.in_memory,
-    )
-    self.signals = signals
-    self.calls = 0
-    if steps_per_call is None:
-      on_cpu = devices[0].platform == "cpu"
-      most = math.gcd(experiment.config.log_every, _STEPS_PER_CALL)
-      steps_per_call = 1 if on_cpu else most
+    self.workdir = workdir
+    self.devices = devices
     self.steps_per_call = steps_per_call
+    self.signals = signals
+    self.stack = stack
+    self.total = experiment.phases[-1].end
+    self.timetable = Timetable(
+      config.log_every, config.evaluate_every, config.checkpoint_every
+    )
+    self.calls = 0
+    self.newest_result: tuple[int, Evaluation] | None = None
+    self.feed = data.feed(
+      lambda step: devices.read_batch(experiment, step),
+      self.total,
+      prefetch=not config.dataset.in_memory,
+    )
+    self.checkpoints = stack.enter_context(
+      Checkpoints(workdir, config.keep_checkpoints)
+    )
 
-    def compiled(step: Callable[..., Any]) -> Callable[..., Any]:
-      return jax.pmap(step, _AXIS, devices=devices, donate_argnums=0)
+  def to_end(self, initial: TrainState | None) -> Evaluation:
+    """Runs the phases that are left and reports."""
+    saved = self._begin(initial)
+    step = int(saved.state.step)
+    with progress.Bar(self.total, step, self.timetable.log_every) as self.bar:
+      for phase in self.experiment.phases:
+        if int(saved.state.step) < phase.end:
+          saved = self._run_phase(phase, saved)
+    return self._end(saved.state)
 
-    steps = experiment.make_steps(_AXIS)._asdict()
-    self.step = {phase: compiled(step) for phase, step in steps.items()}
-    self.several_steps = {
-      phase: compiled(functools.partial(jax.lax.scan, step))
-      for phase, step in steps.items()
-    }
-
-  def to_end(self, saved: Saved) -> TrainState:
-    """Runs the phases that are left."""
+  def _begin(self, initial: TrainState | None) -> Saved:
+    """Where the run stands; opens its records."""
+    if self.checkpoints.steps():
+      like = jax.eval_shape(lambda: experiment_lib.init(self.experiment))
+      saved = self.checkpoints.restore(like)
+      print(f"Continuing from step {saved.state.step}.", flush=True)
+    else:
+      new = experiment_lib.init(self.experiment) if initial is None else initial
+      saved = Saved(new)
+    step = int(saved.state.step)
     if not saved.position:  # nothing has been read yet
-      position = {"next_index": int(saved.state.step)}
-      saved = dataclasses.replace(saved, position=position)
+      saved = dataclasses.replace(saved, position={"next_index": step})
     self.feed.set_state(saved.position)
-    with tqdm.tqdm(
-      total=self.total,
-      initial=int(saved.state.step),
-      unit="step",
-      disable=None if processes.is_primary() else True,
-      dynamic_ncols=True,
-    ) as bar:
-      for phase, end in self.experiment.phase_ends.items():
-        step = int(saved.state.step)
-        if step >= end:
-          continue
-        if step == self.experiment.phase_ends["pretrain"]:
-          started = self.experiment.start_prior(saved.state)
-          saved = dataclasses.replace(saved, state=started)
-        bar.set_description(phase)
-        saved = self._to(saved, phase, end, bar)
-    return saved.state
-
-  def _to(self, saved: Saved, phase: str, end: int, bar: tqdm.tqdm) -> Saved:
-    """Runs one phase to its end.
-
-    Between two stops the host only sends steps off; at a stop it looks at
-    their numbers, writes what is due and remembers where the run is.
-    """
-    config = self.experiment.config
-    stops = (config.evaluate_every, config.checkpoint_every, config.log_every)
-    step, infos = int(saved.state.step), []
-    replicated = self._replicate(saved.state)
-    clock = time.perf_counter()
-    while step < end:
-      next_stop = min(end, *(step + n - step % n for n in stops if n > 0))
-      num = self.steps_per_call
-      if 1 < num <= next_stop - step:
-        batches = [next(self.feed) for _ in range(num)]
-        stacked = jax.tree.map(lambda *x: np.stack(x, 1), *batches)
-        replicated, info = self.several_steps[phase](replicated, stacked)
-      else:
-        num = 1
-        replicated, info = self.step[phase](replicated, next(self.feed))
-      infos.append(info)
-      step += num
-      evaluating, saving, logging_now = (
-        step == end or (every > 0 and step % every == 0) for every in stops
-      )
-      self.calls += 1
-      stopping = self.signals.ask_to_stop(self.calls) and step < self.total
-      if not (evaluating or saving or logging_now or stopping):
-        continue
-      state, new = _first(replicated), _floats(infos)
-      seconds = time.perf_counter() - clock
-      if broken := _not_finite(new, state):
-        self._fail(saved, phase, len(new), broken)
-      pending = [*saved.pending, *new]
-      if evaluating or saving or logging_now:
-        values = {
-          name: float(np.mean([info[name] for info in pending]))
-          for name in pending[0]
-        }
-        values |= {
-          "seconds": seconds,
-          "steps_per_second": len(new) / seconds,
-        }
-        if phase != "pretrain":
-          values |= _usage(state.prior)
-        self.metrics.write(step, phase, "train", values)
-        self._show(bar, phase, step, values, len(new))
-        pending = []
-      if evaluating:
-        result = evaluate(self.experiment, state)
-        self.metrics.write(step, phase, "test", result.scalars())
-        self.evaluations[step] = result
-        if step < self.total and processes.is_primary():  # else reported
-          with bar.external_write_mode():
-            print(f"step {step} ({phase}), test set: {result}", flush=True)
-            warn_of_collapse(result)
-      saved = Saved(
-        state, phase, list(self.metrics.rows), pending, self.feed.get_state()
-      )
-      if evaluating or saving or stopping:
-        self.checkpoints.save(saved)
-      if stopping:
-        raise processes.Stopped(
-          f"stopped by {self.signals.name} after step {step} of {self.total}, "
-          "which is saved; the same command continues."
-        )
-      self.checkpoints.check_for_errors()
-      infos, clock = [], time.perf_counter()
+    if processes.is_primary():
+      records.write_start(self.workdir, self.experiment.config.seed, step)
+    self.metrics = self.stack.enter_context(
+      records.Metrics(self.workdir, saved.rows, step)
+      if processes.is_primary()
+      else records.Rows(saved.rows)
+    )
     return saved
 
-  def _fail(
-    self, saved: Saved, phase: str, num_steps: int, broken: list[str]
-  ) -> NoReturn:
-    """Finds the step since `saved` that is not finite; saves what was before.
+  def _run_phase(self, phase: Phase, saved: Saved) -> Saved:
+    """Runs a phase from where the run stands to its end."""
+    state = saved.state
+    if phase.init_encodings and int(state.step) == phase.start:
+      images = self.experiment.train.images
+      state = init_prior(self._model_of(state), phase, state, images)
+      saved = dataclasses.replace(saved, state=state)
+    self.bar.describe(phase.name)
+    replicated = self.devices.replicate(state)
+    while (step := int(saved.state.step)) < phase.end:
+      stretch = self._advance(phase, step, replicated)
+      replicated = stretch.replicated
+      state, infos = self._check(stretch, saved)
+      due = self.timetable.after(int(state.step), phase.end)
+      pending = [*saved.pending, *infos]
+      if due:
+        self._log(stretch, state, pending, len(infos))
+        pending = []
+      if due.evaluate:
+        self._evaluate(phase, state)
+      saved = Saved(
+        state,
+        phase.name,
+        list(self.metrics.rows),
+        pending,
+        self.feed.get_state(),
+      )
+      self._save(saved, due.evaluate or due.save, stretch.stopping)
+    return saved
 
-    The steps are pure, so that going through them again gives what they gave.
-    """
+  def _advance(self, phase: Phase, step: int, replicated: Any) -> _Stretch:
+    """Sends steps off until something is due or a signal asks to stop."""
+    stop = self.timetable.next(step, phase.end)
+    infos: list[Any] = []
+    stopping, clock = False, time.perf_counter()
+    while step < stop and not stopping:
+      num = self.steps_per_call
+      if 1 < num <= stop - step:
+        batches = [next(self.feed) for _ in range(num)]
+        replicated, info = self.devices.take_steps(phase, replicated, batches)
+      else:
+        num = 1
+        batch = next(self.feed)
+        replicated, info = self.devices.take_step(phase, replicated, batch)
+      infos.append(info)
+      step += num
+      self.calls += 1
+      stopping = self.signals.ask_to_stop(self.calls) and step < self.total
+    jax.block_until_ready(infos[-1])
+    seconds = time.perf_counter() - clock
+    return _Stretch(phase, infos, replicated, stopping, seconds)
+
+  def _check(
+    self, stretch: _Stretch, saved: Saved
+  ) -> tuple[TrainState, list[finite.Info]]:
+    """The state after a stretch and the numbers of its steps, all finite."""
+    state = devices_lib.first(stretch.replicated)
+    infos = devices_lib.to_host(stretch.infos)
+    if broken := finite.broken_terms(infos, state):
+      self._fail(stretch.phase, saved, len(infos), broken)
+    return state, infos
+
+  def _log(
+    self,
+    stretch: _Stretch,
+    state: TrainState,
+    infos: Sequence[finite.Info],
+    num: int,
+  ) -> None:
+    """A row of averages over the steps since the last one."""
+    model = self.experiment.model.replace(prior=stretch.phase.prior)
+    values = {
+      name: float(np.mean([info[name] for info in infos])) for name in infos[0]
+    }
+    values |= {
+      "seconds": stretch.seconds,
+      "steps_per_second": num / stretch.seconds,
+      **records.usage_scalars(model.usage(state)),
+    }
+    step = int(state.step)
+    self.metrics.write(step, stretch.phase.name, "train", values)
+    self.bar.show(step, values)
+
+  def _evaluate(self, phase: Phase, state: TrainState) -> None:
+    """A row of the test set's scores, which a person sees too."""
+    step = int(state.step)
+    result = self._score(state)
+    self.metrics.write(step, phase.name, "test", result.scalars())
+    self.newest_result = step, result
+    if step < self.total:  # the last one is reported
+      self.bar.say(f"step {step} ({phase.name}), test set: {result}")
+      if processes.is_primary():
+        result.warn_of_collapse()
+
+  def _score(self, state: TrainState) -> Evaluation:
+    train, test = self.experiment.train, self.experiment.test
+    return evaluate(self._model_of(state), state, test, num_data=len(train))
+
+  def _model_of(self, state: TrainState) -> Model:
+    """The model with the prior that is in effect."""
+    experiment = self.experiment
+    return model_at(experiment.model, experiment.phases, int(state.step))
+
+  def _save(self, saved: Saved, due: bool, stopping: bool) -> None:
+    """A checkpoint where one is due; the end where a signal asked for it."""
+    if due or stopping:
+      self.checkpoints.save(saved)
+    if stopping:
+      raise processes.Stopped(
+        f"stopped by {self.signals.name} after step {saved.state.step} of "
+        f"{self.total}, which is saved; the same command continues."
+      )
+    self.checkpoints.check_for_errors()
+
+  def _fail(
+    self, phase: Phase, saved: Saved, num_steps: int, broken: list[str]
+  ) -> NoReturn:
+    """Finds the broken step of a stretch; saves the state before it."""
     self.feed.set_state(saved.position)
-    replicated = self._replicate(saved.state)
-    for _ in range(num_steps):
-      replicated, info = self.step[phase](replicated, next(self.feed))
-      state, new = _first(replicated), _floats([info])
-      if found := _not_finite(new, state):
-        broken = found
-        break
+    replicated = self.devices.replicate(saved.state)
+
+    def take_step() -> tuple[TrainState, finite.Info]:
+      nonlocal replicated
+      replicated, info = self.devices.take_step(
+        phase, replicated, next(self.feed)
+      )
+      return devices_lib.first(replicated), devices_lib.to_host([info])[0]
+
+    def keep(state: TrainState, info: finite.Info) -> None:
+      nonlocal saved
       saved = dataclasses.replace(
         saved,
         state=state,
-        phase=phase,
-        pending=[*saved.pending, *new],
+        phase=phase.name,
+        pending=[*saved.pending, info],
         position=self.feed.get_state(),
       )
+
+    broken = finite.replay(take_step, num_steps, keep) or broken
     self.checkpoints.save(saved)
     step = int(saved.state.step)
     raise FloatingPointError(
@@ -334,113 +369,12 @@ class _Run:
       "config.kl_anneal_steps, in another --workdir."
     )
 
-  def _replicate(self, state: TrainState) -> TrainState:
-    """A copy on each device of this process, along a new axis."""
-    mesh, num = Mesh(self.devices, _AXIS), len(self.devices)
-    whole = jax.device_put(
-      processes.same_everywhere(state), NamedSharding(mesh, PartitionSpec())
-    )
-    repeat = jax.jit(
-      lambda tree: jax.tree.map(
-        lambda x: jnp.broadcast_to(x, (num, *x.shape)), tree
-      ),
-      out_shardings=NamedSharding(mesh, PartitionSpec(_AXIS)),
-    )
-    return repeat(whole)
-
-  def _batch(self, step: int) -> Batch:
-    """This process's rows of the batch of a step, a part for each device."""
-    train, config = self.experiment.train, self.experiment.config
-    indices = data.batch_indices(
-      config.seed, step, num_data=len(train), batch_size=config.batch_size
-    )
-    rows = indices.reshape(self.num_devices, -1)[self.here]
-    return jax.tree.map(
-      lambda x: x.reshape(rows.shape + x.shape[1:]), train.batch(rows.ravel())
-    )
-
-  def _show(
-    self,
-    bar: tqdm.tqdm,
-    phase: str,
-    step: int,
-    values: dict[str, float],
-    num: int,
-  ) -> None:
-    """Moves the bar, or logs a line now and then where there is none."""
-    shown = {
-      name: f"{value:.4g}"
-      for name, value in values.items()
-      if name not in ("seconds", "steps_per_second")
-    }
-    bar.update(num)
-    bar.set_postfix(shown, refresh=False)
-    if bar.disable and step % (10 * self.experiment.config.log_every) == 0:
-      rate = values["steps_per_second"]
-      print(
-        f"{phase} {step}/{self.total}, {rate:.0f} steps/s,",
-        f"{(self.total - step) / rate:.0f} s left:",
-        ", ".join(f"{name} {value}" for name, value in shown.items()),
-        flush=True,
-      )
-
-
-def _first(replicated: Any) -> Any:
-  """The copy of this process's first device, on that device alone."""
-  if len(jax.tree.leaves(replicated)[0].sharding.device_set) > 1:
-    replicated = jax.tree.map(
-      lambda x: x.addressable_shards[0].data, replicated
-    )
-  return _drop_axis(replicated)
-
-
-@jax.jit
-def _drop_axis(tree: Any) -> Any:
-  return jax.tree.map(lambda x: x[0], tree)
-
-
-def _usage(state: prior.PriorState) -> dict[str, float]:
-  """Components in use by q(pi), for the training log."""
-  suffixes = [f"/{i}" for i in range(len(state.factors))]
-  suffixes = [""] if len(suffixes) == 1 else suffixes
-  out: dict[str, float] = {}
-  parts = zip(suffixes, num_used(state), prior.usage(state), strict=True)
-  for suffix, used, usage in parts:
-    out[f"used{suffix}"] = used
-    out[f"perplexity{suffix}"] = perplexity(np.asarray(usage.share))
-  return out
-
-
-def _floats(infos: list[dict[str, jax.Array]]) -> list[Info]:
-  """Infos of steps, on the host, each of one or more."""
-  out = []
-  for info in jax.device_get(infos):
-    first = {name: np.atleast_1d(values[0]) for name, values in info.items()}
-    num = len(next(iter(first.values())))
-    out += [{k: float(v[i]) for k, v in first.items()} for i in range(num)]
-  return out
-
-
-def _not_finite(infos: list[Info], state: TrainState) -> list[str]:
-  """Terms of steps that are not finite, else parts of the state after them."""
-  terms = [
-    name
-    for name in infos[0]
-    if name != "bound" and not all(math.isfinite(info[name]) for info in infos)
-  ]
-  finite = _finite_parts(state)
-  return terms or [name for name, ok in finite.items() if not ok]
-
-
-@jax.jit
-def _finite_parts(state: TrainState) -> dict[str, jax.Array]:
-  """Whether each part of a state is finite, by name."""
-  parts = ("params", "opt_state", "prior", "named_opt_state")
-  return {
-    name: jax.tree.reduce(
-      lambda finite, x: finite & jnp.all(jnp.isfinite(x)),
-      getattr(state, name),
-      jnp.array(True),
-    )
-    for name in parts
-  }
+  def _end(self, state: TrainState) -> Evaluation:
+    """Reports on the last state."""
+    scored, result = self.newest_result or (-1, None)
+    if result is None or scored != int(state.step):
+      result = self._score(state)
+    if processes.is_primary():
+      model = self._model_of(state)
+      report(model, state, self.workdir, result, num_samples=1)
+    return result

@@ -18,7 +18,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fmvae.training.state import TrainState, pack, unpack
+from fmvae.model import TrainState, pack, unpack
 
 # The exit code of a run that the same command continues: it was told to stop
 # and has saved its state, or it has lost another process.

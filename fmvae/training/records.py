@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
-from fmvae.files import write_json, write_text
+from fmvae import prior
+from fmvae.evaluation.assigned import by_factor
+from fmvae.evaluation.collapse import num_used, perplexity
+from fmvae.storage import write_json, write_text
 
 _PACKAGES = (
   "fmvae",
@@ -31,6 +35,15 @@ _PACKAGES = (
 
 
 Row = dict[str, Any]
+
+
+def usage_scalars(usages: Sequence[prior.Usage]) -> dict[str, float]:
+  """Components in use by q(pi), for a row of metrics; none under N(0, I)."""
+  if not usages:
+    return {}
+  shares = tuple(perplexity(np.asarray(u.share)) for u in usages)
+  used = by_factor("used", num_used(usages))
+  return used | by_factor("perplexity", shares)
 
 
 def write_start(workdir: pathlib.Path, seed: int, step: int) -> None:

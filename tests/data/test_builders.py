@@ -15,7 +15,6 @@ from tensorflow_datasets.image_classification import omniglot as catalogue
 from fmvae.data import DataError, load
 from fmvae.data import omniglot as omniglot_module
 from fmvae.data.celeb_a import CelebA
-from fmvae.data.files import SOURCE_FILES
 from fmvae.data.images import celeb_a_64, omniglot_28
 from fmvae.data.mnist import MNIST
 

@@ -9,7 +9,7 @@ import pytest
 
 from experiments import digits
 from fmvae import experiment, figures, prior
-from fmvae.training.state import TrainState
+from fmvae.model import TrainState
 
 SIZE = 8  # of an image, and a border of one pixel
 

@@ -23,7 +23,7 @@ FLAGS = (
   "--config=experiments/sweeps/figure3_digits.py:smoke",
   "--config.seeds=(0,)",
   "--config.components=(1600,2)",
-  "--config.runs.digits.start_encodings=1600",
+  "--config.runs.digits.init_encodings=1600",
   "--config.importance_samples=3",
 )
 

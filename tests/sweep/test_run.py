@@ -118,7 +118,7 @@ def task_of(folder):
 
 HOLD = """
 import pathlib, sys, time
-from fmvae.files import locked
+from fmvae.storage import locked
 with locked(pathlib.Path(sys.argv[1])):
   print('held', flush=True)
   time.sleep(60)

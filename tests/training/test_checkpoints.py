@@ -10,7 +10,7 @@ from experiments import digits
 from fmvae import experiment
 from fmvae.training import checkpoints
 from fmvae.training.checkpoints import Checkpoints, Saved
-from fmvae.training.state import pack
+from fmvae.model import pack
 
 # TensorStore tells a loop of Orbax's that is closed after the first failure.
 pytestmark = pytest.mark.filterwarnings(

@@ -12,7 +12,7 @@ from experiments import digits
 from fmvae import config as config_lib
 from fmvae import data, evaluation, experiment, files
 from fmvae.training import checkpoints, loop, processes, records
-from fmvae.training.state import pack
+from fmvae.model import pack
 
 
 def small(prepared, **fields):

@@ -10,7 +10,7 @@ from fmvae import likelihoods, networks, objective, prior
 from fmvae.data import binarisation
 from fmvae.training import state as state_lib
 from fmvae.training import steps as steps_lib
-from fmvae.training.state import Batch
+from fmvae.data import Batch
 
 SHAPE, BATCH, N = (4, 4, 1), 8, 100
 FACTORS = ((3, 4), (2, 3))

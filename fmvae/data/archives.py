@@ -1,4 +1,4 @@
-"""Source files that a user puts in place by hand, and the error for bad input.
+"""Zip files of original data, and the error for bad input.
 
 `DataError` is what every part of `fmvae.data` raises for something that the
 user can put right: one sentence that names the data set, file or folder and
@@ -8,28 +8,6 @@ says what to do.
 import zipfile
 import zlib
 from pathlib import Path
-
-SOURCE_FILES: dict[str, tuple[str, ...]] = {
-  "uci_digits": (),  # inside scikit-learn
-  "shapes": (),  # rendered
-  "mnist": (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-  ),
-  "omniglot": (
-    "images_background.zip",
-    "images_evaluation.zip",
-    "images_background_small1.zip",
-    "images_background_small2.zip",
-  ),
-  "celeb_a": (
-    "img_align_celeba.zip",
-    "list_attr_celeba.txt",
-    "list_eval_partition.txt",
-  ),
-}
 
 
 class DataError(ValueError):

@@ -8,20 +8,19 @@ from jax import Array
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
-from fmvae.experiment import Experiment
-from fmvae.training.state import TrainState
+from fmvae.model import Model, TrainState
 
 
 def decode(
-  experiment: Experiment, state: TrainState, key: Array, components: np.ndarray
+  model: Model, state: TrainState, key: Array, components: np.ndarray
 ) -> np.ndarray:
   """Means of p(x|z) for z of the given components, `[rows, cols, H, W, C]`.
 
   In [0, 1], whatever the range of the likelihood.
 
   Args:
-    experiment: what was trained.
-    state: its state, on one device, with a started mixture.
+    model: what was trained.
+    state: its state, on one device.
     key: a PRNG key.
     components: int `[rows, cols, I]`; -1 draws that factor's component. A row
       is decoded at a time.
@@ -29,19 +28,17 @@ def decode(
   keys = jax.random.split(key, len(components))
   images = np.stack(
     [
-      np.asarray(experiment.draw(state, k, row))
+      np.asarray(model.draw(state, k, row))
       for k, row in zip(keys, components, strict=True)
     ]
   )
-  return experiment.to_unit(images)
+  return model.to_unit(images)
 
 
-def render(
-  experiment: Experiment, state: TrainState, z: np.ndarray
-) -> np.ndarray:
+def render(model: Model, state: TrainState, z: np.ndarray) -> np.ndarray:
   """Means of p(x|z) for z `[rows, cols, L]`, in [0, 1]."""
-  images = [np.asarray(experiment.render(state, row)) for row in z]
-  return experiment.to_unit(np.stack(images))
+  images = [np.asarray(model.render(state, row)) for row in z]
+  return model.to_unit(np.stack(images))
 
 
 def show(axis: Axes, images: np.ndarray, white: float = 1.0) -> None:

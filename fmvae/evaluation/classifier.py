@@ -1,8 +1,9 @@
-"""A classifier that judges generated pictures in place of people (Table 1).
+"""A classifier that looks at generated pictures in place of people (Table 1).
 
-It is trained apart, on the real training images with all their labels, sees
-nothing of the model that it judges, and is tested on real test images first:
-what it says of generated pictures is worth no more than that.
+It is trained apart, on the real training images with all that is known of them.
+It sees nothing of the model whose pictures it classifies, and it is tested on
+real test images first: what it says of generated pictures is worth no more than
+that.
 """
 
 import dataclasses
@@ -19,17 +20,18 @@ from jax.typing import ArrayLike
 from tqdm import tqdm
 
 from fmvae import data
-from fmvae.evaluation.agreement import Agreement, agreement
-from fmvae.experiment import Experiment, Property
-from fmvae.training.state import TrainState
+from fmvae.evaluation.confusion import ConfusionMatrix, confusion_matrix
+from fmvae.model import Model, Property, TrainState
+from fmvae.model.model import slices
 
 _BATCH_SIZE = 64
 _LEARNING_RATE = 1e-3
 _MAX_BLUR = 0.03  # standard deviation of the blur over the side of the image
+_CLASSIFIED_AT_ONCE = 500
 _SEED = 3
 
 
-class Classifier(nn.Module):
+class Network(nn.Module):
   """Convolutions of stride 2 down to 4x4 or less, and a head for each property.
 
   Attributes:
@@ -52,12 +54,12 @@ class Classifier(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Judge:
-  """A trained classifier and how it did on real test images."""
+class Classifier:
+  """A trained classifier of properties and how it did on real test images."""
 
-  classifier: Classifier
+  network: Network
   params: Any
-  tested: tuple[Agreement, ...]
+  tested: tuple[ConfusionMatrix, ...]
 
   def __call__(self, images: ArrayLike) -> np.ndarray:
     """The component that each property of an image looks like, int `[N, P]`.
@@ -65,16 +67,18 @@ class Judge:
     Args:
       images: float `[N, H, W, C]` as the encoder takes them.
     """
-    return np.asarray(_classify(self.classifier, self.params, images))
+    return np.asarray(_classify(self.network, self.params, images))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _classify(classifier: Classifier, params: Any, x: ArrayLike) -> Array:
-  logits: Any = classifier.apply({"params": params}, x)
+def _classify(network: Network, params: Any, x: ArrayLike) -> Array:
+  logits: Any = network.apply({"params": params}, x)
   return jnp.stack([jnp.argmax(one, -1) for one in logits], -1)
 
 
-def train_judge(experiment: Experiment, num_steps: int) -> Judge:
+def train_classifier(
+  model: Model, train: data.Split, test: data.Split, num_steps: int
+) -> Classifier:
   """Trains a classifier of the properties that name factors.
 
   Every second image is blurred, as the means of p(x|z) are softer than real
@@ -82,43 +86,47 @@ def train_judge(experiment: Experiment, num_steps: int) -> Judge:
   rare they are: the cross entropy is weighted by their inverse frequency.
 
   Args:
-    experiment: whose data sets and properties; its labels are all used,
-      whatever `config.dataset.labelled_fraction` leaves to the model.
+    model: whose properties and preprocessing are taken, nothing else.
+    train: real images; their features are all used, whatever labels are left to
+      the model.
+    test: real images to test the classifier on.
     num_steps: of Adam on batches of 64.
 
   Raises:
     ValueError: no property names a factor.
   """
-  experiment.require_named("a judge needs")
-  properties = experiment.properties
-  classifier = Classifier(tuple(len(p.names) for p in properties))
-  params = _fit(experiment, classifier, num_steps)
-  test = experiment.test
+  model.require_named("a classifier needs")
+  properties = model.properties
+  network = Network(tuple(len(p.names) for p in properties))
+  params = _fit(model, train, network, num_steps)
   keys = jax.random.split(jax.random.key(_SEED), len(test))
-  to_input = jax.jit(jax.vmap(experiment.test_input))
-  judged = [
-    _classify(classifier, params, to_input(keys[rows], test.images[rows]))
-    for rows in _slices(len(test))
+  to_input = jax.jit(jax.vmap(model.preprocessing.input(training=False)))
+  seen = [
+    _classify(network, params, to_input(keys[rows], test.images[rows]))
+    for rows in slices(len(test), _CLASSIFIED_AT_ONCE)
   ]
-  tested = _agreements(
-    properties, _components(properties, test.features), np.concatenate(judged)
+  tested = _matrices(
+    properties, _truth(properties, test.features), np.concatenate(seen)
   )
-  return Judge(classifier, params, tested)
+  return Classifier(network, params, tested)
 
 
-def _fit(experiment: Experiment, classifier: Classifier, num_steps: int) -> Any:
+def _fit(
+  model: Model, train: data.Split, network: Network, num_steps: int
+) -> Any:
   """The classifier's parameters after training on the real images."""
-  images = experiment.train.images
-  truth = _components(experiment.properties, experiment.train.features)
+  images = train.images
+  truth = _truth(model.properties, train.features)
+  to_input = model.preprocessing.input(training=True)
   weights = []  # of each value
-  for column, num in zip(truth.T, classifier.num_values, strict=True):
+  for column, num in zip(truth.T, network.num_values, strict=True):
     counts = np.bincount(column[column >= 0], minlength=num)
     weight = counts.sum() / (num * np.maximum(counts, 1))
     weights.append(jnp.asarray(weight, jnp.float32))
   optimizer = optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, num_steps))
 
   def cost(params, x, labels):
-    logits: Any = classifier.apply({"params": params}, x)
+    logits: Any = network.apply({"params": params}, x)
     costs = []
     for one, weight, label in zip(logits, weights, labels.T, strict=True):
       known, label = label >= 0, jnp.maximum(label, 0)
@@ -129,17 +137,17 @@ def _fit(experiment: Experiment, classifier: Classifier, num_steps: int) -> Any:
   @jax.jit
   def step(params, opt_state, key, images, labels):
     input_keys, blur_keys = jax.random.split(key, (2, len(images)))
-    x = jax.vmap(experiment.train_input)(input_keys, images)
+    x = jax.vmap(to_input)(input_keys, images)
     grads = jax.grad(cost)(params, jax.vmap(_blur)(blur_keys, x), labels)
     updates, opt_state = optimizer.update(grads, opt_state)
     return optax.apply_updates(params, updates), opt_state
 
   init_key, step_key = jax.random.split(jax.random.key(_SEED))
   x = jnp.zeros((1, *images.shape[1:]))
-  params = jax.jit(classifier.init)(init_key, x)["params"]
+  params = jax.jit(network.init)(init_key, x)["params"]
   opt_state = optimizer.init(params)
   size = min(_BATCH_SIZE, len(images))
-  for i in tqdm(range(num_steps), desc="training the judge", disable=None):
+  for i in tqdm(range(num_steps), desc="training the classifier", disable=None):
     rows = data.batch_indices(_SEED, i, num_data=len(images), batch_size=size)
     key = jax.random.fold_in(step_key, i)
     params, opt_state = step(params, opt_state, key, images[rows], truth[rows])
@@ -147,15 +155,15 @@ def _fit(experiment: Experiment, classifier: Classifier, num_steps: int) -> Any:
 
 
 def generate(
-  experiment: Experiment, state: TrainState, key: Array, num: int
+  model: Model, state: TrainState, key: Array, num: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """Pictures whose named components are drawn uniformly (Sec. 4.2, Table 1).
 
   The components of the other factors are drawn from q(pi), z from eq. 10.
 
   Args:
-    experiment: what was trained.
-    state: its state, on one device, with a started mixture.
+    model: what was trained.
+    state: its state, on one device.
     key: a PRNG key.
     num: of pictures.
 
@@ -164,46 +172,43 @@ def generate(
     components intended for each property, int `[num, P]`.
   """
   intended_key, picture_key = jax.random.split(key)
-  properties = experiment.properties
+  properties = model.properties
   highest = np.array([len(p.names) for p in properties])
   intended = np.asarray(
     jax.random.randint(intended_key, (num, len(properties)), 0, highest)
   )
-  components = np.full((num, len(experiment.config.factors)), -1)
+  components = np.full((num, len(model.prior.factors)), -1)
   components[:, [p.factor for p in properties]] = intended
   parts = [
-    experiment.draw(
+    model.draw(
       state, jax.random.fold_in(picture_key, rows.start), components[rows]
     )
-    for rows in _slices(num)
+    for rows in slices(num, _CLASSIFIED_AT_ONCE)
   ]
   return np.concatenate(parts), intended
 
 
-def judge_generated(
-  experiment: Experiment, state: TrainState, judge: Judge, num: int
-) -> tuple[Agreement, ...]:
-  """What a judge makes of `generate`d pictures: Table 1 without ten people."""
-  images, intended = generate(experiment, state, jax.random.key(_SEED), num)
-  judged = np.concatenate([judge(images[rows]) for rows in _slices(num)])
-  return _agreements(experiment.properties, intended, judged)
+def classify_generated(
+  model: Model, state: TrainState, classifier: Classifier, num: int
+) -> tuple[ConfusionMatrix, ...]:
+  """What a classifier sees in `generate`d pictures: Table 1 without people."""
+  images, intended = generate(model, state, jax.random.key(_SEED), num)
+  seen = [classifier(images[rows]) for rows in slices(num, _CLASSIFIED_AT_ONCE)]
+  return _matrices(model.properties, intended, np.concatenate(seen))
 
 
-def _slices(num: int, size: int = 500) -> list[slice]:
-  return [slice(start, start + size) for start in range(0, num, size)]
-
-
-def _components(
+def _truth(
   properties: tuple[Property, ...], features: dict[str, np.ndarray]
 ) -> np.ndarray:
-  return np.stack([p.components(features[p.feature]) for p in properties], -1)
+  """The true component of each property, int `[N, P]`."""
+  return np.stack([p.component_of(features[p.feature]) for p in properties], -1)
 
 
-def _agreements(
-  properties: tuple[Property, ...], truth: np.ndarray, judged: np.ndarray
-) -> tuple[Agreement, ...]:
+def _matrices(
+  properties: tuple[Property, ...], truth: np.ndarray, seen: np.ndarray
+) -> tuple[ConfusionMatrix, ...]:
   return tuple(
-    agreement(p.feature, p.names, truth[:, i], judged[:, i], len(p.names))
+    confusion_matrix(p.feature, p.names, truth[:, i], seen[:, i], len(p.names))
     for i, p in enumerate(properties)
   )
 

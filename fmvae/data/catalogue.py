@@ -6,24 +6,20 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from fmvae.data.files import SOURCE_FILES, DataError
+from fmvae.data.archives import DataError
 from fmvae.data.imagesets import ImageSet, read
 
-# name -> module and class of the builder, and its splits
-_REGISTRY = {
-  "uci_digits": ("digits", "UciDigits", ("train", "test")),
-  "shapes": ("shapes", "Shapes", ("train", "test")),
-  "mnist": ("mnist", "MNIST", ("train", "test")),
-  "omniglot": (
-    "omniglot",
-    "Omniglot",
-    ("train", "test", "small1", "small2"),
-  ),
-  "celeb_a": ("celeb_a", "CelebA", ("train", "validation", "test")),
+# By name, the class of the builder in a module of this package, which says
+# everything else of the data set (`builders.Described`).
+_BUILDERS = {
+  "uci_digits": "digits.UciDigits",
+  "shapes": "shapes.Shapes",
+  "mnist": "mnist.MNIST",
+  "omniglot": "omniglot.Omniglot",
+  "celeb_a": "celeb_a.CelebA",
 }
-_DOWNLOADS = ("mnist", "omniglot")  # the others are never fetched
 
-DATASETS = tuple(_REGISTRY)
+DATASETS = tuple(_BUILDERS)
 
 
 def load(
@@ -36,29 +32,19 @@ def load(
 ) -> ImageSet:
   """Loads one split, preparing the data set first where that is needed.
 
-  | name         | images  | labels                                        |
-  |--------------|---------|-----------------------------------------------|
-  | `uci_digits` | 8x8x1   | `label`                                       |
-  | `shapes`     | 32x32x3 | `shape`, `colour`, `size`, `frame`,           |
-  |              |         | `background`                                  |
-  | `mnist`      | 28x28x1 | `label`                                       |
-  | `omniglot`   | 28x28x1 | `label`, `alphabet`, `alphabet_char_id`       |
-  | `celeb_a`    | 64x64x3 | the 40 attributes, 0 or 1                     |
-
-  Omniglot is stored at 105x105; it is inverted (bright ink, as in MNIST) and
-  area-resized to 28x28 here. The order of the images is the one in which TFDS
-  stores them: shuffled, and the same on every machine.
+  The order of the images is the one in which TFDS stores them: shuffled, and
+  the same on every machine.
 
   Args:
     name: one of `DATASETS`.
-    split: `train` or `test`; `omniglot` also has `small1` and `small2`, and
-      `celeb_a` has `validation`.
+    split: `train` or `test`, or another one that the data set has.
     data_dir: where prepared data sets are kept, TFDS's own default if None:
       the environment variable `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
     manual_dir: a folder with the original source files, directly or in a
-      folder with the data set's name. If None, `mnist` and `omniglot` are
-      downloaded when they have to be prepared.
-    in_memory: False leaves the images on disk (`Records`) and reads the labels.
+      folder with the data set's name. If None, those that a program can
+      download are downloaded when they have to be prepared.
+    in_memory: False leaves the images on disk (`Records`) and reads the
+      features.
 
   Returns:
     The split.
@@ -68,32 +54,36 @@ def load(
       split, missing, damaged or wrong source files, a folder that cannot be
       written, a prepared copy that is not complete.
   """
-  if name not in _REGISTRY:
+  if name not in _BUILDERS:
     raise DataError(
       f"Unknown data set {name!r}; choose one of {', '.join(DATASETS)}."
     )
-  splits = _REGISTRY[name][2]
-  if split not in splits:
+  described = _described(name)
+  if split not in described.SPLITS:
     raise DataError(
       f"Data set {name!r} has no split {split!r}; choose one of"
-      f" {', '.join(splits)}."
+      f" {', '.join(described.SPLITS)}."
     )
   builder = _open(name, data_dir)
   if not builder.data_path.exists():
-    _prepare(builder, _source_folder(name, manual_dir))
+    _prepare(builder, _source_folder(name, described, manual_dir))
     builder = _open(name, data_dir)
   return read(builder, split, in_memory)
+
+
+def _described(name: str) -> Any:
+  """The class of the builder."""
+  module, _, class_name = _BUILDERS[name].partition(".")
+  return getattr(importlib.import_module(f"fmvae.data.{module}"), class_name)
 
 
 def _open(name: str, data_dir: str | Path | None) -> Any:
   """Makes the builder of one data set, from its prepared copy if any."""
   from google.protobuf import json_format
 
-  module, builder_class, _ = _REGISTRY[name]
-  make = getattr(importlib.import_module(f"fmvae.data.{module}"), builder_class)
   folder = None if data_dir is None else Path(data_dir).expanduser()
   try:
-    return make(data_dir=folder)
+    return _described(name)(data_dir=folder)
   except json_format.ParseError as error:
     raise DataError(
       f"The prepared copy of data set {name!r} in"
@@ -102,10 +92,12 @@ def _open(name: str, data_dir: str | Path | None) -> Any:
     ) from error
 
 
-def _source_folder(name: str, manual_dir: str | Path | None) -> Path | None:
+def _source_folder(
+  name: str, described: Any, manual_dir: str | Path | None
+) -> Path | None:
   """Finds the folder with the source files and checks that all are there."""
-  names = SOURCE_FILES[name]
-  if not names or (manual_dir is None and name in _DOWNLOADS):
+  names = described.SOURCE_FILES
+  if not names or (manual_dir is None and described.DOWNLOADED):
     return None
   if manual_dir is None:
     raise DataError(
@@ -131,7 +123,7 @@ def _prepare(builder: Any, source_folder: Path | None) -> None:
   from tensorflow_datasets.core.download import download_manager
 
   _check_writable(builder)
-  if source_folder is None and SOURCE_FILES[builder.name]:
+  if source_folder is None and builder.SOURCE_FILES:
     _check_reachable(builder)
   try:
     builder.download_and_prepare(
@@ -178,6 +170,6 @@ def _check_reachable(builder: Any) -> None:
   except OSError as error:
     raise DataError(
       f"Cannot download data set {builder.name!r} from {url} ({error}): put"
-      f" {', '.join(SOURCE_FILES[builder.name])} into one folder and pass that"
+      f" {', '.join(builder.SOURCE_FILES)} into one folder and pass that"
       " as --manual_dir."
     ) from error

@@ -8,10 +8,12 @@ import dataclasses
 
 import numpy as np
 
+from fmvae.evaluation.assigned import Assigned
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Agreement:
-  """Counts of (truth, judgement) of one property."""
+class ConfusionMatrix:
+  """Counts of (truth, what was seen) of one property."""
 
   feature: str
   names: tuple[str, ...]  # of the components that stand for a value, V of them
@@ -71,35 +73,68 @@ class Agreement:
     return "\n".join([f"{'truth':>{width}}{head}", *rows])
 
 
-def agreement(
+def confusion_matrix(
   feature: str,
   names: tuple[str, ...],
   truth: np.ndarray,
-  judged: np.ndarray,
+  seen: np.ndarray,
   num_components: int,
-) -> Agreement:
-  """Counts judgements of one property.
+) -> ConfusionMatrix:
+  """Counts what was seen of one property.
 
   Args:
     feature: what the property is called.
     names: of its components, V of them.
     truth: components, int `[N]`; images with -1 are left out.
-    judged: components, int `[N]`, 0 to `num_components` - 1; -1, no answer, is
+    seen: components, int `[N]`, 0 to `num_components` - 1; -1, no answer, is
       left out too.
     num_components: K of the factor.
 
   Raises:
     ValueError: arrays not `[N]` of one length, or nothing that can be counted.
   """
-  truth, judged = np.asarray(truth), np.asarray(judged)
-  if truth.ndim != 1 or truth.shape != judged.shape:
+  truth, seen = np.asarray(truth), np.asarray(seen)
+  if truth.ndim != 1 or truth.shape != seen.shape:
     raise ValueError(
-      "truth and judged must be [N] of one length, got "
-      f"{truth.shape} and {judged.shape}"
+      "truth and seen must be [N] of one length, got "
+      f"{truth.shape} and {seen.shape}"
     )
-  known = (truth >= 0) & (judged >= 0)
+  known = (truth >= 0) & (seen >= 0)
   if not known.any():
     raise ValueError(f"{feature}: there is no image whose value is known")
   counts = np.zeros((len(names), num_components), np.int64)
-  np.add.at(counts, (truth[known], judged[known]), 1)
-  return Agreement(feature, names, counts)
+  np.add.at(counts, (truth[known], seen[known]), 1)
+  return ConfusionMatrix(feature, names, counts)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PropertyScores:
+  """q(r|x) against the properties that name factors (Sec. 4.2)."""
+
+  matrices: tuple[ConfusionMatrix, ...]
+
+  def scalars(self) -> dict[str, float]:
+    """Those of every matrix."""
+    return {k: v for m in self.matrices for k, v in m.scalars().items()}
+
+  def __str__(self) -> str:
+    return "\n".join(f"  assigned {matrix}" for matrix in self.matrices)
+
+
+def score_properties(assigned: Assigned) -> PropertyScores | None:
+  """Assigned components against the properties that name factors."""
+  model, features = assigned.model, assigned.test.features
+  if not model.properties or not assigned.codes:
+    return None
+  return PropertyScores(
+    tuple(
+      confusion_matrix(
+        p.feature,
+        p.names,
+        p.component_of(features[p.feature]),
+        assigned.codes[p.factor],
+        model.prior.factors[p.factor][1],
+      )
+      for p in model.properties
+    )
+  )

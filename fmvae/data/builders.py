@@ -1,0 +1,41 @@
+"""What a data set says of itself, beyond what TFDS asks of a builder."""
+
+from typing import Any
+
+import numpy as np
+
+Features = dict[str, np.ndarray]  # name -> int32 [N], -1 where missing
+ValueNames = dict[str, tuple[str, ...]]  # of the values 0, 1, .. of a feature
+
+
+class Described:
+  """Mixed into every builder of `fmvae.data`; what follows are the defaults.
+
+  Attributes:
+    SPLITS: names of the splits.
+    SOURCE_FILES: original files that it is prepared from.
+    DOWNLOADED: whether TFDS can fetch them; else a person has to.
+  """
+
+  SPLITS: tuple[str, ...] = ("train", "test")
+  SOURCE_FILES: tuple[str, ...] = ()
+  DOWNLOADED = False
+
+  @staticmethod
+  def to_array(image: np.ndarray) -> np.ndarray:
+    """From a stored image to the one that is kept, uint8 `[H, W, C]`."""
+    return np.asarray(image)
+
+  def describe_features(self, arrays: Features) -> tuple[Features, ValueNames]:
+    """The features of the images and what their values are called.
+
+    Args:
+      arrays: every stored feature but the image.
+    """
+    features: Any = self.info.features  # type: ignore[attr-defined]
+    named = {
+      name: tuple(feature.names)
+      for name, feature in features.items()
+      if getattr(feature, "names", None)
+    }
+    return arrays, named

@@ -1,0 +1,146 @@
+"""Priors p(z) that a model can have, each a value of the protocol `Prior`.
+
+A prior holds no numbers that training changes. Those are its *variables*: what
+the optimiser trains beside theta and phi (`params`), what a closed-form update
+changes (`state`), and the encoder at the present phi, for a prior that is made
+of encoded inputs. A prior uses whichever of the three it needs; where it has
+no `params` or no `state` they are None.
+
+To add one: a file with a frozen dataclass that has the members of `Prior`, and
+its line in `_MAKERS`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from jax import Array
+
+from fmvae import prior as factorial
+from fmvae.model.priors.factorial_mixture import FactorialMixture
+from fmvae.model.priors.record import Costs, Variables
+from fmvae.model.priors.standard_normal import StandardNormal
+
+__all__ = [
+  "Costs",
+  "FactorialMixture",
+  "Prior",
+  "StandardNormal",
+  "Variables",
+  "make",
+]
+
+
+class Prior(Protocol):
+  """A prior as a value: hashable, equal to another with the same fields."""
+
+  @property
+  def factors(self) -> tuple[tuple[int, int], ...]:
+    """(D_i, K_i) of every factor that has components to choose, or ()."""
+
+  @property
+  def updates(self) -> bool:
+    """Whether `update` does anything, so that there can be a phase of it."""
+
+  def init(self, key: Array) -> tuple[Any, Any]:
+    """The params and the state before the first step."""
+
+  def init_from(
+    self,
+    key: Array,
+    variables: Variables,
+    loc: Array,
+    log_var: Array,
+    num_data: int,
+  ) -> tuple[Any, Any]:
+    """The params and the state that encodings of training points suggest.
+
+    Args:
+      key: a PRNG key.
+      variables: as they are.
+      loc: means of q(z|x), `[n, L]`.
+      log_var: log variances of q(z|x), `[n, L]`.
+      num_data: N, the size of the training set.
+    """
+
+  def costs(
+    self,
+    variables: Variables,
+    loc: Array,
+    log_var: Array,
+    z: Array,
+    labels: Array | None,
+  ) -> Costs:
+    """The KL terms of eq. 11 and the cross entropy of eq. 8, each point's own.
+
+    Args:
+      variables: of the prior.
+      loc: means of q(z|x), `[..., L]`.
+      log_var: log variances of q(z|x), `[..., L]`.
+      z: one draw of q(z|x), `[..., L]`, where a KL has no closed form.
+      labels: int `[..., I]`, -1 where missing, or None.
+    """
+
+  def update(
+    self,
+    variables: Variables,
+    loc: Array,
+    log_var: Array,
+    *,
+    num_data: int,
+    step_size: Array,
+    labels: Array | None,
+    axis_name: str | None,
+  ) -> Any:
+    """The state after a closed-form step on a batch (eq. 13-14)."""
+
+  def global_costs(self, variables: Variables) -> Array | None:
+    """KL of the prior's own posterior `[I]`, lines 4d and 4e, before the 1/N.
+
+    None where the prior has no posterior.
+    """
+
+  def sample(
+    self,
+    key: Array,
+    variables: Variables,
+    shape: tuple[int, ...] = (),
+    components: Array | None = None,
+  ) -> tuple[Array, Array]:
+    """z `[*shape, L]` and its components, int `[*shape, I]`."""
+
+  def log_prob(self, variables: Variables, z: Array) -> Array:
+    """log p(z) `[...]` in nats, for z `[..., L]`."""
+
+  def usage(self, variables: Variables) -> tuple[factorial.Usage, ...]:
+    """For each of `factors`, the share of each component and what is pruned."""
+
+
+def _factorial_mixture(
+  latent_dim: int,
+  factors: Sequence[tuple[int, int]],
+  hyperprior: Mapping[str, float],
+) -> Prior:
+  del latent_dim
+  pairs = tuple((d, k) for d, k in factors)
+  return FactorialMixture(pairs, factorial.Hyperprior(**hyperprior))
+
+
+_MAKERS: dict[str, Callable[..., Prior]] = {
+  "factorial_mixture": _factorial_mixture,
+  "standard_normal": lambda latent_dim, **_: StandardNormal(latent_dim),
+}
+
+
+def make(name: str, **fields: Any) -> Prior:
+  """Builds a prior by the name that a config gives.
+
+  Args:
+    name: 'factorial_mixture' or 'standard_normal'.
+    **fields: of the config: `latent_dim`, `factors`, `hyperprior`.
+
+  Raises:
+    ValueError: there is none of that name, or a field is out of range.
+  """
+  if name not in _MAKERS:
+    raise ValueError(f"prior must be one of {list(_MAKERS)}, got {name!r}")
+  return _MAKERS[name](**fields)

@@ -1,0 +1,241 @@
+"""The training step (Sec. 2.4) and the two moments at which a state begins.
+
+`train_step` is a pure function (model, phase, state, batch) -> (state, info):
+bind the first two, compile it with `jax.jit`, or with `jax.pmap` over devices.
+`info` holds the batch's averages for a person to look at; the next step needs
+the state alone. With `axis_name` every device holds a part of the batch:
+gradients are averaged, the sums of eq. 13 run over the global batch, and every
+image draws the same noise wherever it lies, so that the trajectory does not
+depend on the number of devices.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array, lax
+
+from fmvae.data import Batch, Images
+from fmvae.model import supervision as supervision_lib
+from fmvae.model.model import Model
+from fmvae.model.objective import Terms, local_terms
+from fmvae.model.phases import Phase
+from fmvae.model.priors import StandardNormal
+from fmvae.model.train_state import TrainState
+
+Info = dict[str, Array]
+_INIT_PRIOR = 2**32 - 1  # folded into the run's key where steps fold theirs in
+
+
+def train_step(
+  model: Model,
+  phase: Phase,
+  state: TrainState,
+  batch: Batch,
+  axis_name: str | None = None,
+) -> tuple[TrainState, Info]:
+  """One iteration of Sec. 2.4, or those of its three updates that `phase` has.
+
+  Args:
+    model: what is trained; `phase.prior` takes the place of its prior.
+    phase: which updates, by which schedules.
+    state: before the step.
+    batch: this device's part of it.
+    axis_name: of the mapped axis, if any.
+
+  Returns:
+    The new state and the averages of the batch under the old one, in nats.
+  """
+  model = model.replace(prior=phase.prior)
+  x, noise = _inputs(model, state, batch, axis_name)
+  labels = batch.labels if phase.supervision.factors else None
+  new, info, factor_grads = state, {}, ()
+  if phase.trains_networks:
+    grads, factor_grads, terms = _gradients(
+      model, phase, state, x, noise, labels, axis_name
+    )
+    new, info = _descend(phase, state, grads), _averages(terms)
+    if factor_grads:
+      info["label_log_prob"] = jnp.sum(terms.label_log_prob, -1)
+  if phase.updates_prior:
+    loc, log_var = model.vae.encode(new.params, x)
+    if not phase.trains_networks:
+      variables = model.variables_of(state)
+      costs = model.prior.costs(variables, loc, log_var, loc, labels)
+      info = {
+        "kl_z": jnp.sum(costs.kl_z, -1),
+        "kl_r": jnp.sum(costs.kl_r, -1),
+      }
+    new = _update_prior(model, phase, new, loc, log_var, labels, axis_name)
+  info = _mean(info, axis_name)
+  if factor_grads:
+    new = supervision_lib.update_named(phase, state, new, factor_grads)
+    info["delta"] = phase.supervision.delta(state.step)
+  return new.replace(step=state.step + 1), info
+
+
+def _inputs(
+  model: Model, state: TrainState, batch: Batch, axis_name: str | None
+) -> tuple[Array, Array]:
+  """Float images and the noise for z, each image by a key of its own."""
+  size = batch.images.shape[0]
+  first = 0 if axis_name is None else lax.axis_index(axis_name) * size
+  step_key = jax.random.fold_in(state.key, state.step)
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(
+    step_key, first + jnp.arange(size)
+  )
+  image_keys, noise_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
+  to_input = model.preprocessing.input(training=True)
+  x = jax.vmap(to_input)(image_keys, batch.images)
+  shape = (model.vae.latent_dim,)
+  noise = jax.vmap(lambda key: jax.random.normal(key, shape))(noise_keys)
+  return x, noise
+
+
+def _gradients(
+  model: Model,
+  phase: Phase,
+  state: TrainState,
+  x: Array,
+  noise: Array,
+  labels: Array | None,
+  axis_name: str | None,
+) -> tuple[Any, tuple, Terms]:
+  """Of F (eq. 4, 8) by theta and phi and by named factors, and its terms."""
+  supervision = phase.supervision
+  weight = phase.kl_z_weight(state.step)
+  delta = supervision.delta(state.step)
+
+  def loss(params, factors):
+    prior_state = supervision_lib.with_named(supervision, state.prior, factors)
+    terms, _ = local_terms(model, params, prior_state, x, noise, labels)
+    value = -jnp.mean(terms.objective(weight, delta))
+    if factors:
+      shared = supervision_lib.named_global_cost(prior_state, factors)
+      value += shared / phase.num_data
+    return value, terms
+
+  factors = supervision_lib.named_factors(supervision, state.prior)
+  grads, terms = jax.grad(loss, (0, 1), has_aux=True)(state.params, factors)
+  if axis_name is not None:
+    grads = lax.pmean(grads, axis_name)
+  return *grads, terms
+
+
+def _descend(phase: Phase, state: TrainState, grads: Any) -> TrainState:
+  """One optimiser step on theta, phi (Sec. 2.4.2)."""
+  updates, opt_state = phase.optimizer.update(
+    grads, state.opt_state, state.params
+  )
+  params = optax.apply_updates(state.params, updates)
+  return state.replace(params=params, opt_state=opt_state)
+
+
+def _update_prior(
+  model: Model,
+  phase: Phase,
+  state: TrainState,
+  loc: Array,
+  log_var: Array,
+  labels: Array | None,
+  axis_name: str | None,
+) -> TrainState:
+  """Step 3: gamma at the present phi, then eq. 13-14 (Sec. 2.4.3)."""
+  return state.replace(
+    prior=model.prior.update(
+      model.variables_of(state),
+      loc,
+      log_var,
+      num_data=phase.num_data,
+      step_size=phase.step_size(state.prior_updates),
+      labels=labels,
+      axis_name=axis_name,
+    ),
+    prior_updates=state.prior_updates + 1,
+  )
+
+
+def _averages(terms: Terms) -> Info:
+  """The bound of eq. 11 and its parts, for each point."""
+  return {
+    "bound": terms.bound,
+    "reconstruction": terms.reconstruction,
+    "kl_z": jnp.sum(terms.kl_z, -1),
+    "kl_r": jnp.sum(terms.kl_r, -1),
+  }
+
+
+def _mean(info: Info, axis_name: str | None) -> Info:
+  """Over the points of the global batch."""
+  info = jax.tree.map(lambda x: jnp.mean(x, 0), info)
+  return info if axis_name is None else lax.pmean(info, axis_name)
+
+
+def init(model: Model, phase: Phase, key: Array) -> TrainState:
+  """The state before the first step.
+
+  Args:
+    model: what will be trained, with the prior of the last phase.
+    phase: the last one; its optimisers are those of the run.
+    key: a PRNG key.
+  """
+  params_key, prior_key, run_key = jax.random.split(key, 3)
+  prior_params, prior_state = model.prior.init(prior_key)
+  params: dict[str, Any] = dict(model.vae.init(params_key))
+  if prior_params is not None:
+    params["prior"] = prior_params
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    opt_state=phase.optimizer.init(params),
+    prior=prior_state,
+    named_opt_state=supervision_lib.init(phase.supervision, prior_state),
+    prior_updates=jnp.zeros((), jnp.int32),
+    key=run_key,
+  )
+
+
+def init_prior(
+  model: Model, phase: Phase, state: TrainState, images: Images
+) -> TrainState:
+  """The state at the start of `phase`: the prior at encodings of points.
+
+  A function of the state alone: drawn with the run's key, from at most
+  `phase.init_encodings` training points, without labels.
+
+  Args:
+    model: what is trained.
+    phase: the first one that has this prior.
+    state: on one device.
+    images: the training images, uint8 `[N, H, W, C]`.
+  """
+  key, points_key, input_key = jax.random.split(
+    jax.random.fold_in(state.key, _INIT_PRIOR), 3
+  )
+  total = len(images)
+  num = min(phase.init_encodings, total)
+  chosen = jax.random.choice(points_key, total, (num,), replace=False)
+  loc, log_var = model.encode(
+    state, images[np.asarray(chosen)], input_key, training=True
+  )
+  prior_params, prior_state = phase.prior.init_from(
+    key, model.variables_of(state), loc, log_var, total
+  )
+  params = state.params
+  if prior_params is not None:
+    params = {**params, "prior": prior_params}
+  return state.replace(params=params, prior=prior_state)
+
+
+def model_at(model: Model, phases: Sequence[Phase], step: int) -> Model:
+  """The model with the prior of the phase that made the state of a step.
+
+  N(0, I) before the first step, when a mixture knows of no encodings yet.
+  """
+  for phase in phases:
+    if phase.start < step <= phase.end:
+      return model.replace(prior=phase.prior)
+  return model.replace(prior=StandardNormal(model.vae.latent_dim))
