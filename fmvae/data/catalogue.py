@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fmvae.data.archives import DataError
+from fmvae.data.builders import Described
 from fmvae.data.imagesets import ImageSet, read
 
 # By name, the class of the builder in a module of this package, which says
@@ -23,7 +24,7 @@ DATASETS = tuple(_BUILDERS)
 
 
 def load(
-  name: str,
+  name: str | type[Described],
   split: str,
   *,
   data_dir: str | Path | None = None,
@@ -36,7 +37,7 @@ def load(
   the same on every machine.
 
   Args:
-    name: one of `DATASETS`.
+    name: one of `DATASETS`, or a builder of one's own.
     split: `train` or `test`, or another one that the data set has.
     data_dir: where prepared data sets are kept, TFDS's own default if None:
       the environment variable `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
@@ -54,49 +55,51 @@ def load(
       split, missing, damaged or wrong source files, a folder that cannot be
       written, a prepared copy that is not complete.
   """
+  described = _described(name)
+  if split not in described.SPLITS:
+    raise DataError(
+      f"Data set {described.name!r} has no split {split!r}; choose one of"
+      f" {', '.join(described.SPLITS)}."
+    )
+  builder = _open(described, data_dir)
+  if not builder.data_path.exists():
+    _prepare(builder, _source_folder(described, manual_dir))
+    builder = _open(described, data_dir)
+  return read(builder, split, in_memory)
+
+
+def _described(name: str | type[Described]) -> Any:
+  """The class of the builder."""
+  if not isinstance(name, str):
+    return name
   if name not in _BUILDERS:
     raise DataError(
       f"Unknown data set {name!r}; choose one of {', '.join(DATASETS)}."
     )
-  described = _described(name)
-  if split not in described.SPLITS:
-    raise DataError(
-      f"Data set {name!r} has no split {split!r}; choose one of"
-      f" {', '.join(described.SPLITS)}."
-    )
-  builder = _open(name, data_dir)
-  if not builder.data_path.exists():
-    _prepare(builder, _source_folder(name, described, manual_dir))
-    builder = _open(name, data_dir)
-  return read(builder, split, in_memory)
-
-
-def _described(name: str) -> Any:
-  """The class of the builder."""
   module, _, class_name = _BUILDERS[name].partition(".")
   return getattr(importlib.import_module(f"fmvae.data.{module}"), class_name)
 
 
-def _open(name: str, data_dir: str | Path | None) -> Any:
+def _open(described: Any, data_dir: str | Path | None) -> Any:
   """Makes the builder of one data set, from its prepared copy if any."""
   from google.protobuf import json_format
 
   folder = None if data_dir is None else Path(data_dir).expanduser()
   try:
-    return _described(name)(data_dir=folder)
+    return described(data_dir=folder)
   except json_format.ParseError as error:
     raise DataError(
-      f"The prepared copy of data set {name!r} in"
+      f"The prepared copy of data set {described.name!r} in"
       f" {folder or 'the default data_dir'} cannot be read ({error}): move it"
       " away and load again, or pass another --data_dir."
     ) from error
 
 
 def _source_folder(
-  name: str, described: Any, manual_dir: str | Path | None
+  described: Any, manual_dir: str | Path | None
 ) -> Path | None:
   """Finds the folder with the source files and checks that all are there."""
-  names = described.SOURCE_FILES
+  name, names = described.name, described.SOURCE_FILES
   if not names or (manual_dir is None and described.DOWNLOADED):
     return None
   if manual_dir is None:

@@ -3,6 +3,7 @@
 import io
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -12,12 +13,6 @@ from fmvae.data.builders import Described
 from fmvae.data.pixels import resize_area
 
 _URL = "https://github.com/brendenlake/omniglot/raw/master/python/"
-_NUM_IMAGES = {
-  "train": 19_280,
-  "test": 13_180,
-  "small1": 2_720,
-  "small2": 3_120,
-}
 _MEMBER = re.compile(
   r"(?P<root>[^/]+)/(?P<alphabet>[^/]+)/character(?P<character>\d+)"
   r"/(?P<file>(?P<label>\d+)_\d+\.png)"
@@ -47,6 +42,12 @@ class Omniglot(  # type: ignore[call-arg]
     "images_background_small1.zip",
     "images_background_small2.zip",
   )
+  NUM_IMAGES: ClassVar = {  # that the file of each split must hold
+    "train": 19_280,
+    "test": 13_180,
+    "small1": 2_720,
+    "small2": 3_120,
+  }
   DOWNLOADED = True
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
     "Optional, where there is no network: "
@@ -71,7 +72,7 @@ class Omniglot(  # type: ignore[call-arg]
         paths[split] = folder / name
       else:
         paths[split] = dl_manager.download(_URL + name)
-      members[split] = _find_members(paths[split], name, _NUM_IMAGES[split])
+      members[split] = _find_members(paths[split], name, self.NUM_IMAGES[split])
     found = [match for matches in members.values() for match in matches]
     names = {int(m["label"]) - 1: _character_name(m) for m in found}
     self.info.features["alphabet"].names = sorted(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from fmvae.model.model import Model
+from fmvae.model.priors import Encoding
 
 
 class Terms(NamedTuple):
@@ -58,9 +59,13 @@ def local_terms(
     The terms and the responsibilities, gamma_i `[..., K_i]` for each factor.
   """
   loc, log_var = model.vae.encode(params, x)
+  variance = jnp.exp(log_var)
   z = loc + jnp.exp(0.5 * log_var) * noise
-  variables = model.variables(params, prior_state)
-  costs = model.prior.costs(variables, loc, log_var, z, labels)
+  costs = model.prior.costs(
+    model.variables(params, prior_state),
+    Encoding(loc, log_var, variance, z),
+    labels,
+  )
   terms = Terms(
     reconstruction=model.likelihood.log_prob(model.vae.decode(params, z), x),
     kl_z=costs.kl_z,

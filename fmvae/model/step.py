@@ -23,7 +23,7 @@ from fmvae.model import supervision as supervision_lib
 from fmvae.model.model import Model
 from fmvae.model.objective import Terms, local_terms
 from fmvae.model.phases import Phase
-from fmvae.model.priors import StandardNormal
+from fmvae.model.priors import Encoding, StandardNormal
 from fmvae.model.train_state import TrainState
 
 Info = dict[str, Array]
@@ -63,8 +63,8 @@ def train_step(
   if phase.updates_prior:
     loc, log_var = model.vae.encode(new.params, x)
     if not phase.trains_networks:
-      variables = model.variables_of(state)
-      costs = model.prior.costs(variables, loc, log_var, loc, labels)
+      encoding = Encoding(loc, log_var, jnp.exp(log_var), loc)
+      costs = model.prior.costs(model.variables_of(state), encoding, labels)
       info = {
         "kl_z": jnp.sum(costs.kl_z, -1),
         "kl_r": jnp.sum(costs.kl_r, -1),

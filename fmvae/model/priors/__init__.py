@@ -17,11 +17,12 @@ from jax import Array
 
 from fmvae import prior as factorial
 from fmvae.model.priors.factorial_mixture import FactorialMixture
-from fmvae.model.priors.record import Costs, Variables
+from fmvae.model.priors.record import Costs, Encoding, Variables
 from fmvae.model.priors.standard_normal import StandardNormal
 
 __all__ = [
   "Costs",
+  "Encoding",
   "FactorialMixture",
   "Prior",
   "StandardNormal",
@@ -63,20 +64,13 @@ class Prior(Protocol):
     """
 
   def costs(
-    self,
-    variables: Variables,
-    loc: Array,
-    log_var: Array,
-    z: Array,
-    labels: Array | None,
+    self, variables: Variables, encoding: Encoding, labels: Array | None
   ) -> Costs:
     """The KL terms of eq. 11 and the cross entropy of eq. 8, each point's own.
 
     Args:
       variables: of the prior.
-      loc: means of q(z|x), `[..., L]`.
-      log_var: log variances of q(z|x), `[..., L]`.
-      z: one draw of q(z|x), `[..., L]`, where a KL has no closed form.
+      encoding: of the points; its `z` is for a KL that has no closed form.
       labels: int `[..., I]`, -1 where missing, or None.
     """
 

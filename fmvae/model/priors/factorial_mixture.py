@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae import prior
-from fmvae.model.priors.record import Costs, Variables
-
+from fmvae.model.priors.record import Costs, Encoding, Variables
 
 _PAPER = prior.Hyperprior()
 
@@ -48,20 +47,14 @@ class FactorialMixture:
     )
 
   def costs(
-    self,
-    variables: Variables,
-    loc: Array,
-    log_var: Array,
-    z: Array,
-    labels: Array | None,
+    self, variables: Variables, encoding: Encoding, labels: Array | None
   ) -> Costs:
     """Lines 4b and 4c and the cross entropy of eq. 8.
 
     The responsibilities are at their optimum, eq. 5, and held fixed: no
     gradient flows through them (steps 1 and 2 of Sec. 2.4).
     """
-    del z
-    state = variables.state
+    state, (loc, log_var, _, _) = variables.state, encoding
     resp = lax.stop_gradient(
       prior.responsibilities(state, loc, log_var, labels)
     )

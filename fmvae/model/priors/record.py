@@ -14,6 +14,15 @@ class Variables(NamedTuple):
   encode: Callable[[Array], tuple[Array, Array]]  # x -> loc, log_var of q(z|x)
 
 
+class Encoding(NamedTuple):
+  """q(z|x) = N(loc, diag variance) of each point, and one draw of it."""
+
+  loc: Array  # [..., L]
+  log_var: Array  # [..., L]
+  variance: Array  # [..., L]
+  z: Array  # [..., L]
+
+
 class Costs(NamedTuple):
   """What a prior charges for each point, in nats."""
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from fmvae.model.priors.record import Costs, Variables
+from fmvae.model.priors.record import Costs, Encoding, Variables
 
 _LOG_2PI = 1.8378770664093453
 
@@ -31,18 +31,12 @@ class StandardNormal:
     return variables.params, variables.state
 
   def costs(
-    self,
-    variables: Variables,
-    loc: Array,
-    log_var: Array,
-    z: Array,
-    labels: Array | None,
+    self, variables: Variables, encoding: Encoding, labels: Array | None
   ) -> Costs:
     """KL(q(z|x) || N(0, I)) as the only factor's KL[z], `[..., 1]` in nats."""
-    del variables, z, labels
-    kl = 0.5 * jnp.sum(
-      loc**2 + jnp.exp(log_var) - 1 - log_var, -1, keepdims=True
-    )
+    del variables, labels
+    loc, log_var, variance, _ = encoding
+    kl = 0.5 * jnp.sum(loc**2 + variance - 1 - log_var, -1, keepdims=True)
     zero = jnp.zeros_like(kl)
     return Costs(kl_z=kl, kl_r=zero, label_log_prob=zero, resp=())
 

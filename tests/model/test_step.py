@@ -1,4 +1,7 @@
-"""The pure steps against the full batch on one device, and each other."""
+"""The pure step against the full batch on one device, phase by phase."""
+
+import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -6,53 +9,62 @@ import numpy as np
 import optax
 import pytest
 
-from fmvae import likelihoods, networks, objective, prior
-from fmvae.data import binarisation
-from fmvae.training import state as state_lib
-from fmvae.training import steps as steps_lib
-from fmvae.data import Batch
+from fmvae import likelihoods, model, networks, prior
+from fmvae.data import Batch, Preprocessing, binarisation
+from fmvae.model import Phase, Supervision, local_terms, train_step
+from fmvae.model.priors import FactorialMixture, StandardNormal
 
 SHAPE, BATCH, N = (4, 4, 1), 8, 100
-FACTORS = ((3, 4), (2, 3))
-MODEL = objective.Model(
+MODEL = model.Model(
   networks.make(
-    "mlp",
-    latent_dim=5,
-    image_shape=SHAPE,
-    likelihood="bernoulli",
-    hidden=(8,),
+    "mlp", latent_dim=5, image_shape=SHAPE, channels=1, hidden=(8,)
   ),
   likelihoods.get("bernoulli"),
+  FactorialMixture(((3, 4), (2, 3))),
+  Preprocessing("dynamic"),
 )
 SGD = optax.sgd(0.05)
 # Labels of factor 1 in every third image; Delta 0, then above.
-CLAMPED = state_lib.Supervision((1,), lambda step: 0.0 * step, SGD)
-SUPERVISED = state_lib.Supervision((1,), lambda step: 3.0, SGD)
+CLAMPED = Supervision((1,), lambda step: 0.0 * step, SGD)
+SUPERVISED = Supervision((1,), lambda step: 3.0, SGD)
 
 
-def make_state(optimizer=SGD, supervision=CLAMPED):
-  return state_lib.init(
-    jax.random.key(0),
-    MODEL.vae,
-    optimizer,
-    FACTORS,
-    prior.Hyperprior(),
-    supervision,
-  )
+def make_phases(optimizer=SGD, supervision=CLAMPED):
+  """By name; their place in a run does not matter here."""
+  shared = {
+    "start": 0,
+    "end": 9,
+    "num_data": N,
+    "optimizer": optimizer,
+    "step_size": lambda tau: 0.3 / (1 + tau),
+  }
+  mixture = shared | {"prior": MODEL.prior, "supervision": supervision}
+  return {
+    "pretrain": Phase(
+      name="pretrain",
+      prior=StandardNormal(5),
+      updates_prior=False,
+      kl_z_weight=lambda step: 0.5 + 0.1 * step,
+      **shared,
+    ),
+    "prior": Phase(name="prior", trains_networks=False, **mixture),
+    "joint": Phase(
+      name="joint", kl_z_weight=lambda step: 1.0 + 0.2 * step, **mixture
+    ),
+  }
 
 
-def make_steps(axis_name=None, optimizer=SGD, supervision=CLAMPED):
-  return steps_lib.make_steps(
-    MODEL,
-    optimizer,
-    binarisation.dynamic,
-    num_data=N,
-    kl_weight=lambda step: 0.5 + 0.1 * step,
-    step_size=lambda tau: 0.3 / (1 + tau),
-    kl_z_weight=lambda step: 1.0 + 0.2 * step,
-    supervision=supervision,
-    axis_name=axis_name,
-  )
+def make_state(**options):
+  return model.init(MODEL, make_phases(**options)["joint"], jax.random.key(0))
+
+
+def make_step(phase, axis_name=None, **options):
+  """The pure step of a phase: (state, batch) -> (state, info)."""
+  phase = make_phases(**options)[phase]
+  return functools.partial(train_step, MODEL, phase, axis_name=axis_name)
+
+
+PHASES = ("pretrain", "prior", "joint")
 
 
 def batch(seed=0):
@@ -68,13 +80,13 @@ def trajectory(num_devices):
   """States after two steps of each phase, from SGD, on any device count."""
   devices = jax.devices()[:num_devices]
   assert len(devices) == num_devices
-  steps = make_steps("d", supervision=SUPERVISED)
   state = jax.tree.map(
     lambda x: jnp.broadcast_to(x, (num_devices, *x.shape)), make_state()
   )
   infos = []
-  for phase in steps:
-    run = jax.pmap(phase, "d", devices=devices)
+  for phase in PHASES:
+    step = make_step(phase, "d", supervision=SUPERVISED)
+    run = jax.pmap(step, "d", devices=devices)
     for seed in range(2):
       parts = jax.tree.map(
         lambda x: x.reshape(num_devices, -1, *x.shape[1:]), batch(seed)
@@ -97,8 +109,8 @@ def assert_close(x, y, rtol=2e-5):
 def test_one_two_and_four_devices_take_the_full_batch_trajectory():
   # SGD: Adam would hide a gradient that is wrong by a factor.
   state, infos = make_state(), []
-  for phase in make_steps(supervision=SUPERVISED):
-    step = jax.jit(phase)
+  for phase in PHASES:
+    step = jax.jit(make_step(phase, supervision=SUPERVISED))
     for seed in range(2):
       state, info = step(state, batch(seed))
       infos.append(info)
@@ -109,7 +121,7 @@ def test_one_two_and_four_devices_take_the_full_batch_trajectory():
 
 def test_without_delta_a_joint_step_is_eq_4_then_clamped_eq_13():
   state, data = make_state(), batch()
-  new, info = jax.jit(make_steps().joint)(state, data)
+  new, info = jax.jit(make_step("joint"))(state, data)
   # The same from the definitions, with gamma a constant of its own.
   keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))
   step_key = jax.random.fold_in(state.key, 0)
@@ -144,10 +156,9 @@ def test_without_delta_a_joint_step_is_eq_4_then_clamped_eq_13():
 
 def test_with_delta_named_factors_climb_eq_8_and_the_others_take_eq_13():
   state, data, rate = make_state(), batch(), 0.05
-  steps = make_steps(supervision=SUPERVISED)
   # Step 2 of the schedule of KL[z], weight 1.4.
   state = state.replace(step=state.step + 2)
-  new, info = jax.jit(steps.joint)(state, data)
+  new, info = jax.jit(make_step("joint", supervision=SUPERVISED))(state, data)
   step_key = jax.random.fold_in(state.key, 2)
   keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))(jnp.arange(BATCH))
   pairs = jax.vmap(jax.random.split)(keys)
@@ -199,11 +210,11 @@ def test_with_delta_named_factors_climb_eq_8_and_the_others_take_eq_13():
 
 
 def test_delta_falling_to_zero_returns_the_factors_to_closed_form():
-  falling = state_lib.Supervision((1,), lambda step: 3.0 * (step < 1), SGD)
-  step = jax.jit(make_steps(supervision=falling).joint)
+  falling = Supervision((1,), lambda step: 3.0 * (step < 1), SGD)
+  step = jax.jit(make_step("joint", supervision=falling))
   first, _ = step(make_state(supervision=falling), batch())
   second, info = step(first, batch(1))
-  clamped = jax.jit(make_steps(supervision=CLAMPED).joint)
+  clamped = jax.jit(make_step("joint", supervision=CLAMPED))
   wanted, _ = clamped(first, batch(1))
   assert info["delta"] == 0
   assert_close(second.prior, wanted.prior)
@@ -215,23 +226,22 @@ def test_delta_falling_to_zero_returns_the_factors_to_closed_form():
 
 def test_a_named_factor_without_labels_in_the_batch_does_not_see_delta():
   data = batch()
-  data = data.replace(labels=np.full_like(data.labels, -1))
+  data = data._replace(labels=np.full_like(data.labels, -1))
   state = make_state()
   results = []
   for delta in (1e-30, 3.0):
-    supervision = state_lib.Supervision((1,), lambda _, d=delta: d, SGD)
-    results.append(
-      jax.jit(make_steps(supervision=supervision).joint)(state, data)[0]
-    )
+    supervision = Supervision((1,), lambda _, d=delta: d, SGD)
+    step = jax.jit(make_step("joint", supervision=supervision))
+    results.append(step(state, data)[0])
   assert_close(results[0].prior, results[1].prior, rtol=0)
   assert_close(results[0].params, results[1].params, rtol=0)
   assert (results[0].prior.factors[1].m != state.prior.factors[1].m).any()
 
 
 def test_each_phase_moves_its_own_parameters_alone():
-  state, steps = make_state(), make_steps()
-  pretrained, _ = jax.jit(steps.pretrain)(state, batch())
-  fitted, _ = jax.jit(steps.prior)(state, batch())
+  state = make_state()
+  pretrained, _ = jax.jit(make_step("pretrain"))(state, batch())
+  fitted, _ = jax.jit(make_step("prior"))(state, batch())
   assert_close(pretrained.prior, state.prior, rtol=0)
   assert_close(fitted.params, state.params, rtol=0)
   old, moved = state.params["encoder"], pretrained.params["encoder"]
@@ -245,8 +255,9 @@ def test_each_phase_moves_its_own_parameters_alone():
 
 
 def test_same_step_same_noise_next_step_other_noise():
-  state = make_state(optax.sgd(0.0))
-  step = jax.jit(make_steps(optimizer=optax.sgd(0.0)).pretrain)
+  still = optax.sgd(0.0)
+  state = make_state(optimizer=still)
+  step = jax.jit(make_step("pretrain", optimizer=still))
   next_state, first = step(state, batch())
   _, again = step(state, batch())
   _, second = step(next_state, batch())
@@ -265,22 +276,61 @@ def test_one_certain_component_is_the_plain_vae():
     np.random.default_rng(0).integers(0, 2, (BATCH, *SHAPE)), float
   )
   noise = jax.random.normal(jax.random.key(1), (BATCH, 5))
-  plain = objective.standard_normal_terms(MODEL, params, x, noise)
-  mixture, resp = objective.mixture_terms(MODEL, params, state, x, noise)
+  plain, none = local_terms(
+    MODEL.replace(prior=StandardNormal(5)), params, None, x, noise
+  )
+  mixture, resp = local_terms(MODEL, params, state, x, noise)
+  assert none == ()
   assert_close(mixture, plain, rtol=1e-4)
   np.testing.assert_array_equal(resp[0], 1)
 
 
-@pytest.mark.parametrize("phase", ["pretrain", "prior", "joint"])
+@pytest.mark.parametrize("phase", PHASES)
 def test_ten_steps_one_trace(phase):
   traces = 0
 
   def counted(state, data):
     nonlocal traces
     traces += 1
-    return getattr(make_steps(), phase)(state, data)
+    return make_step(phase)(state, data)
 
   step, state = jax.jit(counted), make_state()
   for seed in range(10):
     state, _ = step(state, batch(seed))
   assert traces == 1
+
+
+def test_equal_models_and_phases_share_what_is_compiled():
+  again = MODEL.replace(
+    vae=networks.make(
+      "mlp", latent_dim=5, image_shape=SHAPE, channels=1, hidden=(8,)
+    ),
+    prior=FactorialMixture(((3, 4), (2, 3))),
+    preprocessing=Preprocessing("dynamic"),
+  )
+  assert again is not MODEL
+  assert again == MODEL
+  assert hash(again) == hash(MODEL)
+  state = make_state()
+  images = batch().images[..., :1]
+  first = MODEL.encode(state, images, jax.random.key(0), training=True)
+  compiled = model.model._encode._cache_size()
+  second = again.encode(state, images, jax.random.key(0), training=True)
+  assert model.model._encode._cache_size() == compiled
+  jax.tree.map(np.testing.assert_array_equal, first, second)
+  other = MODEL.replace(prior=StandardNormal(5))
+  assert other != MODEL
+
+
+def test_the_prior_in_effect_is_that_of_the_phase_that_made_the_state():
+  phases = (
+    make_phases()["pretrain"],
+    dataclasses.replace(make_phases()["joint"], start=9, end=12),
+  )
+  plain = [model.model_at(MODEL, phases, step).prior for step in (0, 1, 9)]
+  assert plain == [StandardNormal(5)] * 3
+  mixture = [model.model_at(MODEL, phases, step).prior for step in (10, 12)]
+  assert mixture == [MODEL.prior] * 2
+  # Without pre-training too, a mixture that has seen nothing is not in effect.
+  alone = (dataclasses.replace(make_phases()["joint"], start=0, end=12),)
+  assert model.model_at(MODEL, alone, 0).prior == StandardNormal(5)
