@@ -1,5 +1,6 @@
 """Impossible configs are named by field, before anything is compiled."""
 
+import functools
 import importlib
 import pathlib
 
@@ -21,14 +22,18 @@ BAD = [
   ("factors", ((64,),), "config.factors"),
   ("factors", ((64, 0),), r"config.factors\[0\]"),
   ("factors", ((64, 4.0),), "config.factors"),
-  ("factors", ((32, 4), (16, 4)), "sum to 48.* config.latent_dim = 64"),
+  (
+    "factors",
+    ((32, 4), (16, 4)),
+    "sum to config.latent_dim = 64, got a sum of 48",
+  ),
   ("factors", ((64, 20_000),), "config.init_encodings"),
   ("batch_size", 0, "config.batch_size"),
   ("learning_rate", "fast", "config.learning_rate"),
   ("seed", -1, "config.seed"),
-  ("svi.kappa", 0.5, "config.svi: kappa"),
-  ("svi.tau0", 0.0, "config.svi: tau0"),
-  ("hyperprior.s0", 0.0, "config.hyperprior: .*s0"),
+  ("svi.kappa", 0.5, r"config.svi.kappa must be in \(1/2, 1\], got 0.5"),
+  ("svi.tau0", 0.0, "config.svi.tau0 must"),
+  ("hyperprior.s0", 0.0, "config.hyperprior s0 must be positive, got 0"),
   ("hyperprior.q0", 1.0, "config.hyperprior.q0 is not a field"),
   ("steps.joint", -1, "config.steps.joint"),
   ("steps", {"pretrain": 0, "prior": 0, "joint": 0}, "config.steps"),
@@ -42,13 +47,17 @@ BAD = [
   ("dataset.labelled_fraction", 1.5, "config.dataset.labelled_fraction"),
   ("dataset.labelled_fraction", (0.5, 0.5), "or one for each of 0 labels"),
   ("dataset.labels", ((0, "a"), (0, "b")), "each factor once"),
-  ("delta", 1000.0, "config.delta must hold points"),
+  ("delta", 1000.0, "config.delta: it must hold points"),
   ("delta", (), "config.delta"),
   ("delta", ((0.5, 1.0), (0.4, 0.0)), "config.delta"),
   ("delta", ((0.0, -1.0),), "config.delta"),
   ("kl_z_weight", ((0.0, 20.0), (1.5, 1.0)), "config.kl_z_weight"),
   ("named_learning_rate", -1.0, "config.named_learning_rate"),
-  ("likelihood", "gaussian", "config.likelihood"),
+  ("likelihood", "gaussian", "config.likelihood must be one for zeros"),
+  ("likelihood", "poisson", "config.likelihood must be one of .*'poisson'"),
+  ("prior", "vamp", "config.prior must be one of .*'vamp'"),
+  ("prior", "standard_normal", "config.steps.prior must be 0 for a prior"),
+  ("dataset.in_memory", False, "config.dataset.in_memory must be True unless"),
 ]
 
 
@@ -74,9 +83,11 @@ def test_missing_field_is_named():
 def test_bad_data_fields_are_named(prepared):
   config = digits.get_config("smoke")
   config.dataset.labels = ((0, "lable"),)
-  with pytest.raises(ValueError, match=r"'lable'; uci_digits has \['label'\]"):
+  with pytest.raises(
+    ValueError, match=r"of uci_digits, \['label'\], got 'lable'"
+  ):
     experiment.build(config, data_dir=prepared)
-  config = digits.get_config("5")
+  config = digits.get_config("k=5")
   config.dataset.labels = ((0, "label"),)
   with pytest.raises(ValueError, match="label has 10 values, factor 0 has 5"):
     experiment.build(config, data_dir=prepared)
@@ -84,23 +95,23 @@ def test_bad_data_fields_are_named(prepared):
   config.dataset.labels = ((0, "label", (3, 11)),)
   with pytest.raises(ValueError, match=r"values of label must.*\(3, 11\)"):
     experiment.build(config, data_dir=prepared)
-  config = digits.get_config("1600")
+  config = digits.get_config("k=1600")
   config.init_encodings = 2000
   with pytest.raises(ValueError, match="more than the 1500"):
     experiment.build(config, data_dir=prepared)
   config = digits.get_config()
   config.network.width = 3
-  with pytest.raises(ValueError, match="network 'mlp' takes the options"):
+  with pytest.raises(ValueError, match="network 'mlp' must have options of"):
     experiment.build(config, data_dir=prepared)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("arg", [None, "smoke", "7"])
+@pytest.mark.parametrize("arg", [None, "smoke", "k=7"])
 def test_every_config_is_valid(name, arg):
   module = importlib.import_module(f"experiments.{name}")
   config = module.get_config(arg)
   config_lib.validate(config)
-  if arg == "7":
+  if arg == "k=7":
     named = [entry[0] for entry in config.dataset.labels]
     ks = [k for i, (_, k) in enumerate(config.factors) if i not in named]
     assert set(ks) == {7}
@@ -112,6 +123,28 @@ def test_every_config_states_its_command():
     assert "python -m launch.train" in text, name
 
 
-def test_wrong_argument():
-  with pytest.raises(ValueError, match="argument must be K or 'smoke'"):
+def test_arguments_have_types():
+  read = functools.partial(
+    config_lib.parse_argument, smoke=bool, k=int, rate=float, run=str
+  )
+  assert read(None) == read("") == {}
+  assert read("smoke") == read("smoke=True") == {"smoke": True}
+  assert read("k=7,rate=1e-3,run=a,smoke=False") == {
+    "k": 7,
+    "rate": 1e-3,
+    "run": "a",
+    "smoke": False,
+  }
+  for wrong in ("many", "k", "k=", "k=1.5", "smoke=1", "7", "k=7,x=1"):
+    with pytest.raises(
+      ValueError, match="must be name=value with names of smo"
+    ):
+      read(wrong)
+
+
+def test_arguments_go_together():
+  config = digits.get_config("k=5,smoke")
+  assert config.factors == ((16, 5),)
+  assert config.init_encodings == 5
+  with pytest.raises(ValueError, match="got 'many'"):
     digits.get_config("many")

@@ -8,9 +8,9 @@ import pytest
 
 from experiments import digits
 from fmvae import experiment
+from fmvae.model import pack
 from fmvae.training import checkpoints
 from fmvae.training.checkpoints import Checkpoints, Saved
-from fmvae.model import pack
 
 # TensorStore tells a loop of Orbax's that is closed after the first failure.
 pytestmark = pytest.mark.filterwarnings(
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
 def start(prepared):
   config = digits.get_config("smoke")
   config.network.hidden = (64,)
-  return experiment.build(config, data_dir=prepared).init()
+  return experiment.init(experiment.build(config, data_dir=prepared))
 
 
 def at(start, step, bound=None):

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from fmvae import data, experiment
+from fmvae import data, evaluation, experiment
 from fmvae.training import loop
 from tests.test_config import CONFIGS
 
@@ -28,37 +28,40 @@ def random_images(name, split, **_):
   rng = np.random.default_rng(0)
   size = 300 if split == "train" else 9
   images = rng.integers(0, 256, (size, *SHAPES[name]), dtype=np.uint8)
-  labels = {
+  features = {
     feature: rng.integers(0, num, size).astype(np.int32)
     for feature, num in NUM_VALUES.get(name, {}).items()
   }
-  return data.ImageSet(images, labels, name, split)
+  return data.ImageSet(images, features, name, split)
 
 
-def run(config, workdir, **folders):
-  exp = experiment.build(config, **folders)
+def run(config, workdir, **sources):
+  exp = experiment.build(config, **sources)
   devices = jax.devices()[:1]
   loop.prepare(exp, workdir, devices)
   result = loop.train(exp, workdir, devices)
   assert np.isfinite(result.bound)
-  assert result.components == tuple(k for _, k in config.factors)
+  assert result.num_components == tuple(k for _, k in config.factors)
   assert (workdir / "samples.png").exists()
   named = [entry[1] for entry in config.dataset.labels]
-  assert [part.feature for part in result.named] == named
-  assert set(result.unnamed) == (
-    set(exp.test.features) - set(named) if named else set()
-  )
+  scores = {type(score): score for score in result.scores}
+  assert (evaluation.PropertyScores in scores) == bool(named)
+  assert (evaluation.UnnamedScores in scores) == bool(named)
+  if named:
+    matrices = scores[evaluation.PropertyScores].matrices
+    assert [matrix.feature for matrix in matrices] == named
+    unnamed = scores[evaluation.UnnamedScores].best
+    assert set(unnamed) == set(exp.test.features) - set(named)
   written = json.loads((workdir / "results.json").read_text())
   assert list(written["named"]) == named
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_config_runs(name, tmp_path, monkeypatch):
-  monkeypatch.setattr(data, "load", random_images)
+def test_config_runs(name, tmp_path):
   config = importlib.import_module(f"experiments.{name}").get_config("smoke")
   if config.network.name == "conv64":
     config.network.width = 4  # 27,857,670 parameters are for another machine
-  run(config, tmp_path)
+  run(config, tmp_path, load=random_images)
 
 
 def test_real_mnist(real_files, tmp_path):

@@ -1,5 +1,6 @@
 """The whole loop on real digits: files, resume, faults."""
 
+import functools
 import json
 import struct
 
@@ -10,9 +11,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from experiments import digits
 from fmvae import config as config_lib
-from fmvae import data, evaluation, experiment, files
+from fmvae import data, evaluation, experiment, storage
+from fmvae.model import pack, train_step
 from fmvae.training import checkpoints, loop, processes, records
-from fmvae.model import pack
 
 
 def small(prepared, **fields):
@@ -28,11 +29,30 @@ def train(exp, workdir, num_devices=1, **kwargs):
   return loop.train(exp, workdir, devices, **kwargs)
 
 
-def stop_after(monkeypatch, call):
-  """Has a signal come during that call of a step, from 1."""
-  monkeypatch.setattr(
-    processes.Signals, "ask_to_stop", lambda self, now: now == call
-  )
+class StopAfter(processes.Signals):
+  """Asks the run to stop after that call of a step, from 1; counts calls."""
+
+  def __init__(self, call=None):
+    super().__init__()
+    self.call = call
+    self.calls = []
+
+  def ask_to_stop(self, call):
+    self.calls.append(call)
+    return call == self.call
+
+
+class Crash(processes.Signals):
+  """The run crashes after that call of a step."""
+
+  def __init__(self, call):
+    super().__init__()
+    self.call = call
+
+  def ask_to_stop(self, call):
+    if call == self.call:
+      raise KeyError(call)
+    return False
 
 
 def rows(workdir, split):
@@ -64,7 +84,7 @@ def scalars(workdir):
 
 def newest(exp, workdir):
   with checkpoints.Checkpoints(workdir) as saved:
-    return saved.restore(jax.eval_shape(exp.init))
+    return saved.restore(jax.eval_shape(lambda: experiment.init(exp)))
 
 
 def final_state(exp, workdir):
@@ -135,22 +155,11 @@ def test_a_run_leaves_what_a_person_looks_for(finished):
   assert (workdir / "metrics.jsonl").read_text() == before
 
 
-def test_a_run_that_crashes_continues_bit_for_bit(
-  finished, prepared, tmp_path, monkeypatch
-):
+def test_a_run_that_crashes_continues_bit_for_bit(finished, prepared, tmp_path):
   _, reference, _ = finished
   exp = small(prepared)
-  original = loop._Run._batch
-
-  def interrupted(self, step):
-    if step == 7:
-      raise KeyError(step)
-    return original(self, step)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(loop._Run, "_batch", interrupted)
-    with pytest.raises(KeyError):
-      train(exp, tmp_path)
+  with pytest.raises(KeyError):
+    train(exp, tmp_path, signals=Crash(7))
   assert newest(exp, tmp_path).state.step == 4
   train(exp, tmp_path)
   assert_same_run(exp, tmp_path, reference)
@@ -159,14 +168,13 @@ def test_a_run_that_crashes_continues_bit_for_bit(
 
 
 def test_a_run_that_is_stopped_after_every_step_is_the_same_run(
-  finished, prepared, tmp_path, monkeypatch
+  finished, prepared, tmp_path
 ):
   _, reference, _ = finished
   exp = small(prepared)
-  stop_after(monkeypatch, 1)
   for step in range(1, 12):
     with pytest.raises(processes.Stopped, match=f"after step {step} of 12"):
-      train(exp, tmp_path)
+      train(exp, tmp_path, signals=StopAfter(1))
     saved = newest(exp, tmp_path)
     assert saved.state.step == saved.position["next_index"] == step
     assert saved.phase == ("pretrain", "prior", "joint")[(step - 1) // 4]
@@ -175,15 +183,11 @@ def test_a_run_that_is_stopped_after_every_step_is_the_same_run(
   assert_same_run(exp, tmp_path, reference)
 
 
-def test_a_run_continues_on_more_devices(
-  finished, prepared, tmp_path, monkeypatch
-):
+def test_a_run_continues_on_more_devices(finished, prepared, tmp_path):
   _, reference, _ = finished
   exp = small(prepared)
-  with monkeypatch.context() as patch:
-    stop_after(patch, 6)
-    with pytest.raises(processes.Stopped):
-      train(exp, tmp_path)
+  with pytest.raises(processes.Stopped):
+    train(exp, tmp_path, signals=StopAfter(6))
   train(exp, tmp_path, num_devices=4)
   jax.tree.map(
     lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5),
@@ -197,16 +201,14 @@ def test_a_run_continues_on_more_devices(
   [(2, 6), (3, 8)],  # stops after 2 4, 6 8, 10 12; 3 4, 6 8, 9 12
 )
 def test_several_steps_a_call_make_the_same_run(
-  prepared, tmp_path, log_every, num_calls, monkeypatch
+  prepared, tmp_path, log_every, num_calls
 ):
   exp = small(prepared, log_every=log_every)
   train(exp, tmp_path / "one")
-  calls = []
-  monkeypatch.setattr(
-    processes.Signals, "ask_to_stop", lambda self, call: calls.append(call)
-  )
-  train(exp, tmp_path / "several", num_devices=2, steps_per_call=2)
-  assert calls == list(range(1, num_calls + 1))
+  signals = StopAfter()
+  several = {"num_devices": 2, "steps_per_call": 2, "signals": signals}
+  train(exp, tmp_path / "several", **several)
+  assert signals.calls == list(range(1, num_calls + 1))
   jax.tree.map(
     lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5),
     final_state(exp, tmp_path / "several"),
@@ -218,20 +220,18 @@ def test_several_steps_a_call_make_the_same_run(
     assert x == pytest.approx(y, rel=1e-3)
 
 
-def test_images_from_disk_make_the_same_run(prepared, tmp_path, monkeypatch):
+def test_images_from_disk_make_the_same_run(prepared, tmp_path):
   fields = {"dataset.binarisation": "dynamic"}
   exp = small(prepared, **fields)
   train(exp, tmp_path / "memory")
   streamed = small(prepared, **fields, **{"dataset.in_memory": False})
   assert isinstance(streamed.train.images, data.Records)
   assert isinstance(streamed.test.images, np.ndarray)
-  with monkeypatch.context() as patch:
-    for call, step in ((3, 3), (6, 9)):
-      stop_after(patch, call)
-      with pytest.raises(processes.Stopped):
-        train(streamed, tmp_path / "disk")
-      position = newest(streamed, tmp_path / "disk").position
-      assert position == {"next_index": step}
+  for call, step in ((3, 3), (6, 9)):
+    with pytest.raises(processes.Stopped):
+      train(streamed, tmp_path / "disk", signals=StopAfter(call))
+    position = newest(streamed, tmp_path / "disk").position
+    assert position == {"next_index": step}
   train(streamed, tmp_path / "disk")
   assert_same_run(streamed, tmp_path / "disk", tmp_path / "memory")
 
@@ -255,7 +255,7 @@ def test_workdir_that_cannot_be_written(prepared, tmp_path):
 
 def test_batch_must_divide_by_the_devices(prepared, tmp_path):
   exp = small(prepared, batch_size=6)
-  with pytest.raises(ValueError, match="multiple of the 4 devices"):
+  with pytest.raises(ValueError, match="a multiple of the 4 devices, got 6"):
     loop.prepare(exp, tmp_path, jax.devices()[:4])
   assert not list(tmp_path.iterdir())
 
@@ -276,43 +276,44 @@ def test_a_loss_that_is_not_finite_names_step_and_term(
     )
 
 
-def test_a_gradient_that_is_not_finite_is_not_saved(
-  prepared, tmp_path, monkeypatch
-):
+def test_a_gradient_that_is_not_finite_is_not_saved(prepared, tmp_path):
   exp = small(prepared)
-  make_steps = experiment.Experiment.make_steps
 
-  def broken(self, axis_name):
-    steps = make_steps(self, axis_name)
+  def broken(model, phase, state, batch, axis_name):
+    new, info = train_step(model, phase, state, batch, axis_name)
+    factor = jax.numpy.where(state.step == 2, np.nan, 1.0)  # of the third
+    params = jax.tree.map(lambda x: factor * x, new.params)
+    return new.replace(params=params), info
 
-    def pretrain(state, batch):
-      new, info = steps.pretrain(state, batch)
-      factor = jax.numpy.where(state.step == 2, np.nan, 1.0)  # of the third
-      params = jax.tree.map(lambda x: factor * x, new.params)
-      return new.replace(params=params), info
-
-    return steps._replace(pretrain=pretrain)
-
-  monkeypatch.setattr(experiment.Experiment, "make_steps", broken)
   with pytest.raises(FloatingPointError, match=r"step 3: params not finite"):
-    train(exp, tmp_path)
+    train(exp, tmp_path, step=broken)
   assert newest(exp, tmp_path).state.step == 2
 
 
 def test_evaluation_does_not_depend_on_training_noise(finished):
   exp, workdir, result = finished
   state = newest(exp, workdir).state
-  assert evaluation.evaluate(exp, state) == result
-  many = evaluation.evaluate(exp, state, num_samples=8)
+
+  def score(**options):
+    num_data = len(exp.train)
+    return evaluation.evaluate(
+      exp.model, state, exp.test, num_data=num_data, **options
+    )
+
+  assert score() == result
+  many = score(num_samples=8)
   assert many.kl_z == pytest.approx(result.kl_z, rel=1e-5)
   assert many.bound == pytest.approx(result.bound, abs=5 * result.bound_stderr)
 
 
 def test_kl_annealing_ends_at_the_plain_objective(prepared):
   plain, annealed = small(prepared), small(prepared, kl_anneal_steps=4)
-  state = plain.init()
+  state = experiment.init(plain)
   batch = plain.train.batch(np.arange(8))
-  steps = [jax.jit(e.make_steps().pretrain) for e in (plain, annealed)]
+  steps = [
+    jax.jit(functools.partial(train_step, e.model, e.phases[0]))
+    for e in (plain, annealed)
+  ]
   for step, alike in ((0, False), (2, False), (4, True), (9, True)):
     now = state.replace(step=np.int32(step))
     first, second = (
@@ -324,16 +325,15 @@ def test_kl_annealing_ends_at_the_plain_objective(prepared):
 def test_a_learning_rate_that_decays_does_so_in_the_joint_phase(prepared):
   plain = small(prepared, learning_rate_decay="none")
   decayed = small(prepared, learning_rate_decay="cosine")
-  state, batch = plain.init(), plain.train.batch(np.arange(8))
+  state, batch = experiment.init(plain), plain.train.batch(np.arange(8))
   gradients = jax.tree.map(jax.numpy.ones_like, state.params)
 
   def steps_taken(exp):
     """The change of one weight in each of 8 updates: 4 + 4 of the smoke run."""
-    opt_state, taken = exp.optimizer.init(state.params), []
+    optimizer = exp.phases[-1].optimizer
+    opt_state, taken = optimizer.init(state.params), []
     for _ in range(8):
-      updates, opt_state = exp.optimizer.update(
-        gradients, opt_state, state.params
-      )
+      updates, opt_state = optimizer.update(gradients, opt_state, state.params)
       taken.append(float(updates["encoder"]["Dense_0"]["bias"][0]))
     return np.array(taken)
 
@@ -341,10 +341,10 @@ def test_a_learning_rate_that_decays_does_so_in_the_joint_phase(prepared):
   cosine = 0.5 * (1 + np.cos(np.pi * np.arange(4) / 4))
   np.testing.assert_allclose(ratio, [1, 1, 1, 1, *cosine], rtol=1e-5)
   # The prior phase, between the two, moves nothing in the optimiser.
-  after, _ = jax.jit(decayed.make_steps().prior)(decayed.init(), batch)
-  jax.tree.map(
-    np.testing.assert_array_equal, after.opt_state, decayed.init().opt_state
-  )
+  first = experiment.init(decayed)
+  step = functools.partial(train_step, decayed.model, decayed.phases[1])
+  after, _ = jax.jit(step)(first, batch)
+  jax.tree.map(np.testing.assert_array_equal, after.opt_state, first.opt_state)
 
 
 def test_a_workdir_has_one_run_at_a_time(prepared, tmp_path):
@@ -352,8 +352,8 @@ def test_a_workdir_has_one_run_at_a_time(prepared, tmp_path):
   loop.prepare(exp, tmp_path, jax.devices()[:1])
   for start in (loop.prepare, loop.train):
     with (
-      files.locked(tmp_path),
-      pytest.raises(files.InUseError, match="another run is at work in"),
+      storage.locked(tmp_path),
+      pytest.raises(storage.InUseError, match="another run is at work in"),
     ):
       start(exp, tmp_path, jax.devices()[:1])
   assert not (tmp_path / "checkpoints").exists()

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from experiments import digits
-from fmvae import experiment
+from fmvae import evaluation, experiment
 from fmvae.training import loop
 
 
@@ -26,7 +26,7 @@ def test_a_factor_learns_its_property(delta, prepared, tmp_path):
   devices = jax.devices()[:1]
   loop.prepare(exp, tmp_path, devices)
   result = loop.train(exp, tmp_path, devices)
-  (digit,) = result.named
+  (digit,) = result.score(evaluation.PropertyScores).matrices
   assert digit.feature == "label"
   assert digit.accuracy >= 0.75
   assert digit.balanced_accuracy >= 0.75
