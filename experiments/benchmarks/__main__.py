@@ -3,10 +3,12 @@
   pip install -e '.[benchmarks]'   # PyTorch, for the two steps
   python -m experiments.benchmarks
   python -m experiments.benchmarks --only=step28,mixture --rounds=3
+  python -m experiments.benchmarks --out=experiments/results/benchmarks.csv
 
 Each comparison is a process of its own. Its sides first show that they compute
 the same, then take turns, A B A B; the table has the median of the turns, and
-the least and the largest. Leave the machine alone meanwhile.
+the least and the largest. Leave the machine alone meanwhile. `--out` keeps the
+rows of the comparisons that were not made.
 """
 
 import importlib
@@ -19,8 +21,7 @@ import tempfile
 
 from absl import app, flags, logging
 
-from experiments.benchmarks.measure import Row, machine
-from fmvae.storage import write_text
+from experiments.benchmarks import measure
 from fmvae.training import processes
 
 # By name: the module that holds the function of that name.
@@ -45,7 +46,7 @@ _ONLY = flags.DEFINE_list("only", None, "Names of comparisons.")
 _ROUNDS = flags.DEFINE_integer(
   "rounds", 7, "Turns of each side.", lower_bound=1
 )
-_OUT = flags.DEFINE_string("out", None, "A file of Markdown for the table.")
+_OUT = flags.DEFINE_string("out", None, "A file of CSV for the rows.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "As of launch.train.")
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "As of launch.train.")
 _CHILD = flags.DEFINE_string(
@@ -62,38 +63,53 @@ def main(argv: list[str]) -> None:
   if _CHILD.value:
     _measure(names[0], pathlib.Path(_CHILD.value))
     return
-  lines = [
-    f"On {machine(_PACKAGES)}; medians of {_ROUNDS.value} turns.",
-    "",
-    "| comparison | | median | least to largest | goal |",
-    "|---|---|---|---|---|",
-  ]
-  print("\n".join(lines), flush=True)
+  out = pathlib.Path(_OUT.value) if _OUT.value else None
+  if out:
+    _check(out)
+  setting = measure.setting(_PACKAGES)
+  print(f"On {'; '.join(setting.values())}.\n", *measure.HEAD, sep="\n")
   failed = []
-  data_flags = (_DATA_DIR, _MANUAL_DIR)
   for name in names:
-    with tempfile.TemporaryDirectory() as folder:
-      path = pathlib.Path(folder) / "rows.json"
-      code = subprocess.run(
-        [
-          *(sys.executable, "-m", "experiments.benchmarks"),
-          f"--only={name}",
-          f"--rounds={_ROUNDS.value}",
-          f"--child={path}",
-          *(f"--{f.name}={f.value}" for f in data_flags if f.value),
-        ],
-        env=os.environ | _ENVIRONMENT.get(name, {}),
-      ).returncode
-      if code:
-        failed.append(name)
-        continue
-      new = [Row(**row).markdown(name) for row in json.loads(path.read_text())]
-    print("\n".join(new), flush=True)
-    lines += new
-  if _OUT.value:
-    write_text(pathlib.Path(_OUT.value), "\n".join(lines) + "\n")
+    rows = _apart(name)
+    if rows is None:
+      failed.append(name)
+      continue
+    records = [row.record(name, setting) for row in rows]
+    print(*map(measure.line, records), sep="\n", flush=True)
+    if out:
+      measure.replace(out, records)
   if failed:
     sys.exit(f"error: {', '.join(failed)} did not get to the end, see above")
+
+
+def _check(out: pathlib.Path) -> None:
+  """Ends the program unless the rows can be left in that file."""
+  if not out.parent.is_dir():
+    sys.exit(f"error: --out={out}: there is no folder {out.parent}")
+  try:
+    measure.read(out)
+  except ValueError as error:
+    sys.exit(f"error: --out: {error}")
+
+
+def _apart(name: str) -> list[measure.Row] | None:
+  """The rows of a comparison in a process of its own, None if that fails."""
+  data_flags = (_DATA_DIR, _MANUAL_DIR)
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder) / "rows.json"
+    code = subprocess.run(
+      [
+        *(sys.executable, "-m", "experiments.benchmarks"),
+        f"--only={name}",
+        f"--rounds={_ROUNDS.value}",
+        f"--child={path}",
+        *(f"--{f.name}={f.value}" for f in data_flags if f.value),
+      ],
+      env=os.environ | _ENVIRONMENT.get(name, {}),
+    ).returncode
+    if code:
+      return None
+    return [measure.Row(**row) for row in json.loads(path.read_text())]
 
 
 def _measure(name: str, path: pathlib.Path) -> None:

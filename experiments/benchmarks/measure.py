@@ -1,7 +1,9 @@
 """How a comparison is measured: sides in turn, medians and spread."""
 
+import csv
 import dataclasses
 import os
+import pathlib
 import platform
 import subprocess
 import time
@@ -10,7 +12,19 @@ from importlib import metadata
 
 import numpy as np
 
+from fmvae.storage import replacing
+
 Side = Callable[[], object]  # does once what is measured, and waits for it
+Record = dict[str, str]  # a line of benchmarks.csv
+
+COLUMNS = (
+  *("comparison", "what", "median", "least", "largest", "unit", "goal"),
+  *("turns", "machine", "packages", "commit"),
+)
+HEAD = (
+  "| comparison | | median | least to largest | turns | goal |",
+  "|---|---|---|---|---|---|",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,28 +43,79 @@ class Row:
   unit: str = ""
   goal: float | None = None
 
-  @property
-  def met(self) -> bool | None:
-    """Whether the median is what it should be."""
-    return None if self.goal is None else float(self) <= self.goal
-
-  def __float__(self) -> float:
-    return float(np.median(self.values))
-
-  def markdown(self, name: str) -> str:
-    """The line in a table of Markdown, of the comparison of that name."""
-    unit = f" {self.unit}" if self.unit else ""
-    spread = f"{_text(min(self.values))} to {_text(max(self.values))}"
-    goal = "" if self.goal is None else f"at most {self.goal:g}: "
-    verdict = {None: "", True: "met", False: "**missed**"}[self.met]
-    return (
-      f"| `{name}` | {self.what} | {_text(float(self))}{unit} | "
-      f"{spread if len(self.values) > 1 else ''} | {goal}{verdict} |"
-    )
+  def record(self, comparison: str, setting: Record) -> Record:
+    """The line of a table of CSV, by `COLUMNS`."""
+    numbers = {
+      "median": np.median(self.values),
+      "least": min(self.values),
+      "largest": max(self.values),
+    }
+    return {
+      "comparison": comparison,
+      "what": self.what,
+      **{name: f"{x:.6g}" for name, x in numbers.items()},
+      "unit": self.unit,
+      "goal": "" if self.goal is None else f"{self.goal:g}",
+      "turns": str(len(self.values)),
+      **setting,
+    }
 
 
-def _text(x: float) -> str:
+def line(record: Record) -> str:
+  """The line of a table of Markdown that `HEAD` opens."""
+  spread = f"{_text(record['least'])} to {_text(record['largest'])}"
+  verdict = ""
+  if goal := record["goal"]:
+    met = float(record["median"]) <= float(goal)
+    verdict = f"at most {goal}: {'met' if met else '**missed**'}"
+  cells = (
+    f"`{record['comparison']}`",
+    record["what"],
+    shown(record),
+    spread if record["turns"] != "1" else "",
+    record["turns"],
+    verdict,
+  )
+  return f"| {' | '.join(cells)} |"
+
+
+def shown(record: Record) -> str:
+  """The median with its unit."""
+  return f"{_text(record['median'])} {record['unit']}".rstrip()
+
+
+def _text(number: str) -> str:
+  x = float(number)
   return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
+
+
+def read(path: pathlib.Path) -> list[Record]:
+  """The records of a table of CSV; none where there is no such file.
+
+  Raises:
+    ValueError: a file with other columns.
+  """
+  if not path.exists():
+    return []
+  with path.open(newline="") as file:
+    rows = csv.DictReader(file)
+    if tuple(rows.fieldnames or ()) != COLUMNS:
+      raise ValueError(f"{path} must have the columns {', '.join(COLUMNS)}")
+    return list(rows)
+
+
+def replace(path: pathlib.Path, records: Sequence[Record]) -> None:
+  """Writes `records` in place of what a table has of their comparisons."""
+  new = {record["comparison"] for record in records}
+  before = read(path)
+  place = next(
+    (i for i, old in enumerate(before) if old["comparison"] in new), len(before)
+  )
+  kept = [old for old in before if old["comparison"] not in new]
+  with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*kept[:place], *records, *kept[place:]])
 
 
 def in_turn(
@@ -85,8 +150,8 @@ def ratio(a: Sequence[float], b: Sequence[float]) -> list[float]:
   return [x / y for x, y in zip(a, b, strict=True)]
 
 
-def machine(packages: Sequence[str]) -> str:
-  """What the figures were measured on: processor, cores, versions, commit."""
+def setting(packages: Sequence[str]) -> Record:
+  """What the figures were measured on: machine, packages and commit."""
   name = platform.processor() or platform.machine()
   try:
     with open("/proc/cpuinfo") as f:
@@ -104,4 +169,8 @@ def machine(packages: Sequence[str]) -> str:
     ["git", "describe", "--always", "--dirty"], capture_output=True, text=True
   ).stdout.strip()
   cores = len(os.sched_getaffinity(0))
-  return f"{cores} cores of {name}; {', '.join(versions)}; commit {commit}"
+  return {
+    "machine": f"{cores} cores of {name}",
+    "packages": ", ".join(versions),
+    "commit": commit,
+  }

@@ -1,0 +1,154 @@
+"""Tables of test bounds: Figure 3, and what moves the bound."""
+
+from experiments.report.reading import (
+  Row,
+  grouped,
+  markdown,
+  mean,
+  rows_of,
+  spread,
+  values_of,
+)
+
+_IN_README = ("1", "16", "128", "512")  # K
+_BINARISATIONS = {
+  "static": "one Bernoulli draw",
+  "dynamic": "a new draw each training step, one for the test",
+  "threshold 0.5": "threshold 0.5",
+  "threshold 0.25": "threshold 0.25",
+}
+
+
+def _by_k(dataset: str) -> dict[str, list[Row]]:
+  rows = rows_of("figure3_mlp/table.csv")
+  return grouped(grouped(rows, "dataset")[dataset], "K")
+
+
+def results() -> str:
+  """Of README.md: the bound, its costs and the components used, by K."""
+  head, points = ["K"], []
+  for name, dataset in (("MNIST", "mnist"), ("Omniglot", "omniglot")):
+    head += [f"{name} bound", "KL[z]", "KL[r]", "used"]
+    points.append(_by_k(dataset))
+  rows = []
+  for k in _IN_README:
+    cells = [k]
+    for by_k in points:
+      cells += [mean(by_k[k], c) for c in ("bound", "kl_z", "kl_r")]
+      cells.append(spread(by_k[k], "used", 0))
+    rows.append(cells)
+  return markdown(head, rows)
+
+
+def figure3(dataset: str) -> str:
+  """Every K of one data set, means over seeds."""
+  parts = ("reconstruction", "kl_z", "kl_r", "kl_global")
+  scores = {"perplexity": 1, "acc": 2, "nmi": 2, "ari": 2, "seconds": 0}
+  rows = []
+  for k, seeds in _by_k(dataset).items():
+    name = k or f"N(0, I), {int(seeds[0]['pretrain_steps']):,} steps"
+    rows.append(
+      [
+        *(name, mean(seeds, "bound"), spread(seeds, "bound")),
+        *(mean(seeds, part) for part in (parts if k else parts[:2])),
+        *(() if k else ("", "")),  # without a mixture there are none
+        spread(seeds, "used", 0),
+        *(mean(seeds, score, digits) for score, digits in scores.items()),
+      ]
+    )
+  head = ("K", "bound", "least to largest", "reconstruction", "KL[z]", "KL[r]")
+  more = ("global KL", "used", "perplexity", "ACC", "NMI", "ARI", "seconds")
+  return markdown((*head, *more), rows)
+
+
+def what_moves_the_bound() -> str:
+  """One change a row."""
+  head = ("change", "bound", "reconstruction", "KL[z]", "KL[r]", "used")
+  rows = rows_of("what_moves_the_bound.csv")
+  return markdown((*head, "perplexity"), ([*r.values()] for r in rows))
+
+
+def pruning() -> str:
+  """A step size a row: components used and cost, by updates."""
+  by_size = grouped(rows_of("pruning.csv"), "step_size")
+  updates = [int(r["updates"]) for r in next(iter(by_size.values()))]
+  return markdown(
+    ["step size from", *(f"{n:,} updates: used, cost" for n in updates)],
+    (
+      [size, *(f"{r['used']}, {r['cost']}" for r in rows)]
+      for size, rows in by_size.items()
+    ),
+  )
+
+
+def mixture_start() -> str:
+  """A start a row, by K: cost, mean over seeds, and components used."""
+  rows = rows_of("mixture_start.csv")
+  head = [f"K = {k}: cost, used" for k in grouped(rows, "K")]
+  return markdown(
+    ["start", *head],
+    (
+      [
+        start,
+        *(
+          f"{mean(seeds, 'cost')}, {spread(seeds, 'used', 0)}"
+          for seeds in grouped(of_start, "K").values()
+        ),
+      ]
+      for start, of_start in grouped(rows, "start").items()
+    ),
+  )
+
+
+def omniglot_choices() -> str:
+  """The bound by binarisation and split."""
+  found = {
+    (row["binarisation"], row["split"].partition(" ")[0]): row["bound"]
+    for row in rows_of("omniglot_choices.csv")
+  }
+  return markdown(
+    ("binarisation", "official split", "random 24,345/8,070"),
+    (
+      [name, *(f"{float(found[kind, s]):.2f}" for s in ("official", "random"))]
+      for kind, name in _BINARISATIONS.items()
+    ),
+  )
+
+
+def single_runs() -> str:
+  """Runs of one config and seed."""
+  rows = []
+  for name, file in (
+    ("digits, K = 20", "digits/results.json"),
+    ("MNIST, MLP pair, K = 128", "mnist_mlp/results.json"),
+    ("MNIST, N(0, I), static training draw", "mnist_mlp/static.json"),
+  ):
+    found = values_of(file)
+    kl_z, kl_r = found["kl_z"], found["kl_r"]
+    parts = (found["reconstruction"], kl_z, kl_r)
+    rows.append(
+      [
+        *(name, f"{found['step']:,}", _with_error(found, "bound")),
+        *(f"{part:.2f}" for part in parts),
+        str(found.get("used", "")),
+      ]
+    )
+  head = ("run", "steps", "bound", "reconstruction", "KL[z]", "KL[r]", "used")
+  return markdown(head, rows)
+
+
+def importance() -> str:
+  """The importance-sampled NLL beside the bound of the same state."""
+  bound = values_of("digits/results.json")
+  estimate = values_of("digits/importance.json")
+  cells = (
+    "digits, K = 20",
+    f"{estimate['samples']:,}",
+    _with_error(estimate, "nll"),
+    _with_error(bound, "bound"),
+  )
+  return markdown(("run", "S", "NLL", "bound of eq. 11"), [cells])
+
+
+def _with_error(values: dict, name: str) -> str:
+  return f"{values[name]:.2f} +- {values[f'{name}_stderr']:.2f}"
