@@ -29,7 +29,7 @@ _S = TypeVar("_S")
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """Averages over a test set, in nats per image.
+  """Averages over a test set, in nats per image (eq. 11).
 
   `bound` is eq. 11: reconstruction - sum(kl_z) - sum(kl_r). The global terms of
   eq. 4 are not part of it. Per factor where there is a tuple; under N(0, I) the
@@ -96,7 +96,7 @@ def evaluate(
   num_data: int,
   num_samples: int = 1,
 ) -> Evaluation:
-  """Scores a state on a test set.
+  """Scores a state on a test set (eq. 11).
 
   Args:
     model: with the prior that is in effect (`model_at`).

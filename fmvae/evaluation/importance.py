@@ -53,7 +53,9 @@ def log_likelihood(
   num_samples: int,
   chunk: int,
 ) -> Array:
-  """Importance-sampled log p_Q(x); memory grows with `chunk` alone, not with S.
+  """Importance-sampled log p_Q(x) (eq. 9, Sec. 2.6-2.7).
+
+  Memory grows with `chunk` alone, not with S.
 
   An image has the same draws whatever the chunk and the rest of its batch.
 
@@ -106,7 +108,10 @@ def _noise(keys: Array, draw: Array, shape: tuple[int, ...]) -> Array:
 def importance_nll(
   model: Model, state: TrainState, test: Split, num_samples: int = 5000
 ) -> ImportanceEstimate:
-  """Estimates the negative log likelihood of a test set.
+  """Estimates the negative log likelihood of a test set (eq. 9).
+
+  The standard error covers the test images alone. Importance weights have heavy
+  tails, with a Student-t prior over a Gaussian proposal, and add to it.
 
   Args:
     model: with the prior that is in effect (`model_at`).

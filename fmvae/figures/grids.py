@@ -61,7 +61,7 @@ def named_grids(
   side: int = 9,
   num_samples: int = 100,
 ) -> Figure:
-  """Draws Figure 9 (`last` = 0) or 10 (1): a grid for each named setting.
+  """Draws Figures 9 (`last` = 0) and 10 (1): a grid for each named setting.
 
   The last named factor stays at component `last`; the others take all their
   settings, a sub-figure each, which is a grid over the two unnamed factors with

@@ -14,7 +14,7 @@ from fmvae.networks.convolution import Conv, ConvTranspose
 
 
 class Encoder(nn.Module):
-  """Eight 3x3 convolutions and a linear layer.
+  """Eight 3x3 convolutions and a linear layer (App. E.1).
 
   Attributes:
     latent_dim: L, the dimensions of the latent space.
@@ -38,7 +38,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """A linear layer and eight 3x3 transposed convolutions.
+  """A linear layer and eight 3x3 transposed convolutions (App. E.1).
 
   Attributes:
     channels: raw likelihood parameters per pixel; 1 for Bernoulli logits.

@@ -14,7 +14,7 @@ _TOP = 4  # side of the smallest feature map
 
 
 class Encoder(nn.Module):
-  """3x3 convolutions of stride 2 down to 4x4, four of them, and a linear layer.
+  """3x3 convolutions of stride 2 down to 4x4 and a linear layer (App. E.2).
 
   Attributes:
     latent_dim: L, the dimensions of the latent space.
@@ -38,7 +38,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """A linear layer and four 3x3 transposed convolutions of stride 2.
+  """A linear layer and 3x3 transposed convolutions of stride 2 (App. E.2).
 
   Attributes:
     side: of the images, 64; 32 takes three of them.
