@@ -17,10 +17,15 @@ from fmvae.training import processes
 DATA_DIR = flags.DEFINE_string(
   "data_dir",
   None,
-  "Where prepared data sets are kept; else as TFDS does.",
+  "The folder where prepared data sets are kept. By default it is that of "
+  "TensorFlow Datasets (TFDS), ~/tensorflow_datasets.",
 )
 MANUAL_DIR = flags.DEFINE_string(
-  "manual_dir", None, "Where source files of data sets lie; else downloaded."
+  "manual_dir",
+  None,
+  "The folder that holds the original files of the data set, directly or in a "
+  "folder with its name. Without it they are downloaded, where that is "
+  "possible.",
 )
 COMPILATION_CACHE = flags.DEFINE_string(
   "compilation_cache",
@@ -28,7 +33,8 @@ COMPILATION_CACHE = flags.DEFINE_string(
   or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "fmvae"
   ),
-  "Where compiled programs are kept for the next start; '' keeps none.",
+  "The folder where compiled programs are kept, for a faster start the next "
+  "time. With '' none are kept.",
 )
 
 

@@ -1,6 +1,9 @@
-"""Evaluates a run at its newest checkpoint: the test bound and a picture.
+"""Evaluates a trained model on the test set and draws samples from it.
 
-python -m launch.evaluate --workdir=runs/digits --samples=10
+  python -m launch.evaluate --workdir=runs/digits --samples=10
+
+Prints the bound on the test set with its parts and leaves results.json in the
+folder of the run, with samples.png where the prior has components to draw.
 """
 
 import dataclasses
@@ -14,22 +17,31 @@ from fmvae.storage import write_json
 from fmvae.training.report import report
 from launch import trained
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
+_WORKDIR = flags.DEFINE_string(
+  "workdir",
+  None,
+  "The folder of a run that launch.train has made.",
+  required=True,
+)
 _SAMPLES = flags.DEFINE_integer(
-  "samples", 1, "Draws of z per test image.", lower_bound=1
+  "samples",
+  1,
+  "How many latent vectors z are drawn for each test image.",
+  lower_bound=1,
 )
 _IMPORTANCE_SAMPLES = flags.DEFINE_integer(
   "importance_samples",
   0,
-  "Draws of z per test image for the importance-sampled log likelihood, which "
-  "goes to importance.json; 0 for none. The literature takes 5,000: about an "
-  "hour for the MLP on MNIST on two CPU cores.",
+  "How many latent vectors z are drawn for each test image to estimate its log "
+  "likelihood by importance sampling. The estimate goes to importance.json; 0 "
+  "makes none. The literature takes 5,000, which is about an hour for the MLP "
+  "on MNIST on two CPU cores.",
   lower_bound=0,
 )
 
 
 def main(argv: list[str]) -> None:
-  """Restores the newest state and reports on it."""
+  """Restores a state and reports on it."""
   workdir = pathlib.Path(_WORKDIR.value)
   try:
     run = trained.restore(argv, workdir)

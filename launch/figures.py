@@ -1,7 +1,10 @@
-"""Draws a figure of a run, or of a table of results.
+"""Draws a figure of the paper, from a run or from a table of results.
 
-python -m launch.figures --workdir=runs/omniglot_mlp --figure=4
-python -m launch.figures --table=results.csv --figure=3
+  python -m launch.figures --workdir=runs/omniglot_mlp --figure=4
+  python -m launch.figures --table=results.csv --figure=3
+
+The first command leaves figure4.png in the folder of the run, the second one
+figure3.png beside the table.
 """
 
 import csv
@@ -27,17 +30,37 @@ _FIGURE = flags.DEFINE_enum(
   sorted(
     figures.OF_A_RUN | figures.OF_A_TABLE, key=lambda name: (len(name), name)
   ),
-  "Of the paper, or 'samples', which evaluation draws.",
+  "The number of the figure in the paper, or 'samples' for the picture that "
+  "launch.evaluate leaves.",
   required=True,
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Of the run, unless a table.")
-_TABLE = flags.DEFINE_string("table", None, "CSV file for figure 3.")
-_COMPONENTS = flags.DEFINE_list(
-  "components", None, "For figure 4; by default those with the largest share."
+_WORKDIR = flags.DEFINE_string(
+  "workdir",
+  None,
+  "The folder of a run that launch.train has made. All figures but 3 are drawn "
+  "from a run.",
 )
-_FACTOR = flags.DEFINE_integer("factor", 0, "For figure 4, counted from 0.")
+_TABLE = flags.DEFINE_string(
+  "table",
+  None,
+  "A CSV file that launch.sweep has made. Figure 3 is drawn from it.",
+)
+_COMPONENTS = flags.DEFINE_list(
+  "components",
+  None,
+  "The components that figure 4 shows, such as 3,17,20. By default they are "
+  "those with the largest share.",
+)
+_FACTOR = flags.DEFINE_integer(
+  "factor",
+  0,
+  "The factor whose components figure 4 shows, counted from 0.",
+)
 _OUT = flags.DEFINE_string(
-  "out", None, "Where to; by default figure4.png etc. beside what is drawn."
+  "out",
+  None,
+  "The .png, .pdf or .svg file to write. By default it is figure4.png and so "
+  "on, in the folder of the run or of the table.",
 )
 
 

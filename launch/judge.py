@@ -1,9 +1,11 @@
-"""Has a classifier look at generated pictures: Table 1 without ten people.
+"""Has a classifier say what generated pictures show, as in the paper's Table 1.
 
-python -m launch.judge --workdir=runs/shapes
+  python -m launch.judge --workdir=runs/shapes
 
-The classifier is trained on the real training images; how it does on real test
-images stands beside what it sees. Written to judge.json in the workdir.
+The paper asked ten people. Here a classifier is trained on the real training
+images instead. What it sees in generated pictures is printed beside how well it
+does on real test images; both are written to judge.json in the folder of the
+run.
 """
 
 import pathlib
@@ -15,7 +17,12 @@ from fmvae import evaluation
 from fmvae.storage import write_json
 from launch import trained
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
+_WORKDIR = flags.DEFINE_string(
+  "workdir",
+  None,
+  "The folder of a run that launch.train has made.",
+  required=True,
+)
 _PICTURES = flags.DEFINE_integer(
   "pictures",
   2000,

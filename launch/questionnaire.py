@@ -1,10 +1,11 @@
-"""Asks people what generated pictures show, as the paper's Table 1 does.
+"""Asks people what generated pictures show, as in the paper's Table 1.
 
   python -m launch.questionnaire --workdir=runs/shapes
   python -m launch.questionnaire --workdir=runs/shapes --answers=a.json,b.json
 
-The first writes questionnaire.html, one page to give to raters, and its key.
-Each rater saves a file of answers; the second scores such files.
+The first command writes questionnaire.html, a page to give to raters, and
+questionnaire_key.json, which they should not see. Each rater saves a file of
+answers from that page; the second command scores these files.
 """
 
 import json
@@ -17,12 +18,27 @@ from fmvae.evaluation import questionnaire
 from fmvae.storage import write_json, write_text
 from launch import common, trained
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
-_PICTURES = flags.DEFINE_integer(
-  "pictures", 54, "Generated pictures to ask about.", lower_bound=1
+_WORKDIR = flags.DEFINE_string(
+  "workdir",
+  None,
+  "The folder of a run that launch.train has made.",
+  required=True,
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of the pictures.", lower_bound=0)
-_ANSWERS = flags.DEFINE_list("answers", None, "Files to score, one a rater.")
+_PICTURES = flags.DEFINE_integer(
+  "pictures",
+  54,
+  "How many generated pictures the questionnaire shows.",
+  lower_bound=1,
+)
+_SEED = flags.DEFINE_integer(
+  "seed", 0, "The seed of the generated pictures.", lower_bound=0
+)
+_ANSWERS = flags.DEFINE_list(
+  "answers",
+  None,
+  "The files of answers to score, one from each rater. Without them a new "
+  "questionnaire is written.",
+)
 
 
 def _export(argv: list[str], workdir: pathlib.Path) -> None:

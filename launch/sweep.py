@@ -1,4 +1,4 @@
-"""Trains every point of a sweep; leaves one table and Figure 3.
+"""Trains a model for each point of a sweep and makes one table of them.
 
   python -m launch.sweep --processes=2
   python -m launch.sweep --config=experiments/sweeps/figure3_mlp.py \\
@@ -6,7 +6,10 @@
   python -m launch.sweep --config=experiments/sweeps/figure3_conv.py \\
     --engine=slurm --slurm=partition=gpu,gpus_per_node=1 --processes=20
 
-Started again, it goes on with the points that are not finished.
+A point is an experiment with a number of components and a seed. The folder of
+the sweep gets table.csv and figure3.png, the bound against the number of
+components. Started again, the same command goes on with the points that are
+not finished.
 """
 
 import pathlib
@@ -24,23 +27,35 @@ from launch import common
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
-  "The sweep, else experiments/sweeps/figure3_digits.py; its fields are flags, "
-  "as in "
-  "--config.num_components='(1,16)' or --config.runs.mnist.steps.joint=4000.",
+  "The file that describes the sweep. By default it is "
+  "experiments/sweeps/figure3_digits.py. Each of its fields is a flag of its "
+  "own, as in --config.num_components='(1,16)' or "
+  "--config.runs.mnist.steps.joint=4000.",
 )
 _SWEEPDIR = flags.DEFINE_string(
-  "sweepdir", None, "Where the sweep is kept; else runs/NAME for NAME.py."
+  "sweepdir",
+  None,
+  "The folder where the sweep is kept. By default it is runs/NAME for a config "
+  "file NAME.py.",
 )
 _ENGINE = flags.DEFINE_enum(
-  "engine", "local", ["local", "slurm"], "What runs the tasks."
+  "engine",
+  "local",
+  ["local", "slurm"],
+  "What runs the points: processes on this machine, or jobs of Slurm.",
 )
 _PROCESSES = flags.DEFINE_integer(
-  "processes", 1, "Tasks at a time; they share cores and GPUs.", lower_bound=1
+  "processes",
+  1,
+  "How many points run at a time. Those on this machine share its cores and "
+  "GPUs.",
+  lower_bound=1,
 )
 _SLURM = flags.DEFINE_list(
   "slurm",
   [],
-  "Parameters of submitit's SlurmExecutor, such as partition=gpu,time=600.",
+  "What a job asks of Slurm: parameters of submitit's SlurmExecutor, such as "
+  "partition=gpu,time=600.",
 )
 
 
@@ -100,7 +115,7 @@ def _engine(folder: pathlib.Path) -> sweep.engines.Engine:
   for entry in _SLURM.value:
     key, equals, value = entry.partition("=")
     if not equals:
-      raise ValueError(f"--slurm: {entry!r} is not of the form name=value")
+      raise ValueError(f"--slurm must hold name=value, got {entry!r}")
     parameters[key] = int(value) if value.isdecimal() else value
   return sweep.engines.Slurm(_PROCESSES.value, folder, parameters)
 

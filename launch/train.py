@@ -1,4 +1,4 @@
-"""Trains the model of a config; continues where the workdir's run stopped.
+"""Trains the model that a config describes, or continues a run that stopped.
 
   python -m launch.train
   python -m launch.train --config=experiments/mnist_mlp.py \\
@@ -6,12 +6,13 @@
   python -m launch.train --workdir=runs/seed1   # goes on with its own config
 
 SIGTERM and Ctrl-C save the state and end the program with exit code 75, which
-says that the same command continues; so does the loss of another process.
+says that the same command continues the run. The loss of another process ends
+it with that code too.
 
-Several hosts that share the workdir train one model:
+Several hosts that see the same workdir can train one model together:
 
   python -m launch.train --coordinator=HOST:PORT --num_processes=2 \\
-    --process_id=0   # and 1 on the other
+    --process_id=0   # and 1 on the other host
   srun --ntasks=2 python -m launch.train   # Slurm's tasks find each other
 """
 
@@ -33,38 +34,51 @@ from launch import common
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
-  "The experiment, else experiments/digits.py; its fields are flags, as in "
-  "--config.seed=1.",
+  "The file that describes the experiment. By default it is the config of the "
+  "run that the workdir holds, or else experiments/digits.py. Each of its "
+  "fields is a flag of its own, as in --config.seed=1.",
 )
 _PRETRAINED = flags.DEFINE_string(
   "pretrained",
   None,
-  "Workdir of a run of the first phase alone, to start from.",
+  "The folder of a finished run of the first phase alone. Training then starts "
+  "from its state.",
 )
 _RESUME = flags.DEFINE_bool(
   "resume",
   True,
-  "Continue the run that the workdir holds; --noresume refuses such a workdir.",
+  "Whether to continue the run that the workdir holds. With --noresume a "
+  "workdir that holds a run is refused.",
 )
 _STEPS_PER_CALL = flags.DEFINE_integer(
   "steps_per_call",
   None,
-  "Steps that go to the device at once; else one on a CPU, up to 50 elsewhere.",
+  "How many training steps are sent to the device at once. By default it is "
+  "one on a CPU and up to 50 on a GPU or TPU.",
   lower_bound=1,
 )
 _WORKDIR = flags.DEFINE_string(
   "workdir",
   None,
-  "Where the run is kept; else runs/NAME for NAME.py.",
+  "The folder where the run is kept. By default it is runs/NAME for a config "
+  "file NAME.py.",
 )
 _COORDINATOR = flags.DEFINE_string(
-  "coordinator", None, "HOST:PORT of process 0, where there are several."
+  "coordinator",
+  None,
+  "The HOST:PORT of process 0, where several processes train together.",
 )
 _NUM_PROCESSES = flags.DEFINE_integer(
-  "num_processes", None, "How many train together, one a host.", lower_bound=1
+  "num_processes",
+  None,
+  "How many processes train together, one on each host.",
+  lower_bound=1,
 )
 _PROCESS_ID = flags.DEFINE_integer(
-  "process_id", None, "Which of them this is, from 0.", lower_bound=0
+  "process_id",
+  None,
+  "The number of this process among those that train together, counted from 0.",
+  lower_bound=0,
 )
 
 

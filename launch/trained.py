@@ -16,8 +16,8 @@ from launch import common
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint",
   "newest",
-  "Which checkpoint of the run to take: 'newest', 'best' (by the bound on the "
-  "test set) or the number of a step.",
+  "Which checkpoint of the run is used: 'newest', 'best' (the one with the "
+  "best bound on the test set) or the number of a step.",
 )
 
 

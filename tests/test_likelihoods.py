@@ -1,3 +1,5 @@
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,8 +105,38 @@ def test_log_prob_under_vmap_and_jit(likelihood):
   np.testing.assert_allclose(mapped, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", likelihoods._LIKELIHOODS)
+def test_every_likelihood_has_the_members_of_the_protocol(name):
+  likelihood = likelihoods.get(name)
+  protocol = likelihoods.Likelihood
+  methods = [n for n, f in vars(protocol).items() if inspect.isfunction(f)]
+  methods = [n for n in methods if not n.startswith("_")]
+  assert methods == ["channels", "log_prob", "mean", "std", "sample"]
+  for method in methods:
+    assert inspect.signature(getattr(type(likelihood), method)) == (
+      inspect.signature(getattr(protocol, method))
+    )
+  assert set(protocol.__annotations__) == {"range", "binary"}
+  low, high = likelihood.range
+  assert low < high
+  assert isinstance(likelihood.binary, bool)
+  # A value: equal to another one, which a compiled function can share.
+  assert likelihood == type(likelihood)()
+  assert hash(likelihood) == hash(type(likelihood)())
+
+
+@pytest.mark.parametrize("likelihood", [BERNOULLI, GAUSSIAN])
+def test_binary_tells_what_x_is(likelihood):
+  raw = jnp.linspace(-2, 2, 6 * likelihood.channels(1)).reshape(6, 1, -1)
+  draws = np.unique(likelihood.sample(jax.random.key(0), raw))
+  assert likelihood.binary == (set(draws) <= {0, 1})
+  assert likelihood.range == ((0, 1) if likelihood.binary else (-1, 1))
+
+
 def test_misuse_is_named():
-  with pytest.raises(ValueError, match=r"likelihood must be .*'poisson'"):
+  with pytest.raises(
+    ValueError, match=r"likelihood must be one of .*'poisson'"
+  ):
     likelihoods.get("poisson")
   x = np.zeros((2, 4, 4, 3), np.float32)
   with pytest.raises(ValueError, match=r"raw must .*\(4, 4, 6\)"):

@@ -68,11 +68,11 @@ class TestWritten:
 
 def test_means_over_seeds(tmp_path, monkeypatch):
   monkeypatch.setattr(reading, "RESULTS", tmp_path)
-  (tmp_path / "mixture_start.csv").write_text(
+  (tmp_path / "mixture_init.csv").write_text(
     "start,K,seed,cost,used\nk-means,16,0,1.0,15\nk-means,16,1,2.5,16\n"
     "random,16,0,4.0,3\nrandom,16,1,4.0,3\n"
   )
-  assert bounds.mixture_start().splitlines()[2:] == [
+  assert bounds.mixture_init().splitlines()[2:] == [
     "| k-means | 1.75, 15 to 16 |",
     "| random | 4.00, 3 |",
   ]

@@ -51,7 +51,7 @@ def fit(path: pathlib.Path, num: int) -> Iterator[prior.PriorState]:
   first = np.fromfile(path, np.float32, _START * _D).reshape(-1, _D)
 
   @jax.jit
-  def start(loc):
+  def init(loc):
     log_var = jnp.full_like(loc, _LOG_VAR)
     return prior.init(
       jax.random.key(0), [(_D, _K)], loc=loc, log_var=log_var, num_data=num
@@ -66,7 +66,7 @@ def fit(path: pathlib.Path, num: int) -> Iterator[prior.PriorState]:
       state, loc, log_var, num_data=num, step_size=rho(tau)
     )
 
-  state, batches = start(first), num // _BATCH
+  state, batches = init(first), num // _BATCH
   for tau in itertools.count(1):
     offset = 4 * _D * _BATCH * (tau % batches)
     loc = np.fromfile(path, np.float32, _BATCH * _D, offset=offset)

@@ -1,10 +1,10 @@
 """The joint training step in PyTorch, written as one would write it there.
 
 The same networks, prior, loss, Adam and natural-gradient step as
-`fmvae.training.steps.joint`, eager, in the channels-last layout, which is
-faster on a CPU. Flax pads the bottom and right edge of a convolution of
-stride 2, PyTorch the top and left one: the mirror image of one network
-is the other, so `load` mirrors the kernels and `images` the pictures.
+`fmvae.model.train_step` in the joint phase, eager, in the channels-last layout,
+which is faster on a CPU. Flax pads the bottom and right edge of a convolution
+of stride 2, PyTorch the top and left one: the mirror image of one network is
+the other, so `load` mirrors the kernels and `images` the pictures.
 """
 
 from collections.abc import Iterator, Mapping

@@ -38,7 +38,7 @@ def _first_step(folder: pathlib.Path, turn: int) -> float:
   """Seconds until launch.train has written the metrics of its first step."""
   workdir = folder / f"run{turn}"
   flags_given = [
-    "--config=experiments/mnist_mlp.py:128",
+    "--config=experiments/mnist_mlp.py:k=128",
     "--config.log_every=1",
     f"--workdir={workdir}",
     f"--compilation_cache={folder / 'cache'}",

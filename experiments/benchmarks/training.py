@@ -1,24 +1,32 @@
 """The training step: against PyTorch, against N(0, I), by K, I and devices."""
 
+import functools
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from jax import lax
 from ml_collections import ConfigDict
 
 from experiments import celeb_a_conv, mnist_conv, mnist_mlp
 from experiments.benchmarks.measure import Row, Side, in_turn, ratio
 from fmvae import data, experiment
+from fmvae.data import Batch
 from fmvae.experiment import Experiment
+from fmvae.model import TrainState, init_prior, train_step
 from fmvae.networks import convolution
-from fmvae.model import Batch, TrainState
+
+if TYPE_CHECKING:  # PyTorch is an extra
+  from experiments.benchmarks.pytorch import Trainer
 
 _NUM_IMAGES = {"conv28": 60_000, "conv64": 600, "mlp": 60_000}
 _STEP_SIZE = 0.01
+
+Step = Callable[[TrainState, Batch], tuple[TrainState, Any]]
 
 
 def pair28(factors: tuple[tuple[int, int], ...]) -> ConfigDict:
@@ -40,7 +48,7 @@ def assemble(config: ConfigDict) -> Experiment:
   """The experiment on random pixels, which take the time of any others."""
   shapes = {"conv28": (28, 28, 1), "conv64": (64, 64, 3), "mlp": (28, 28, 1)}
   name = config.network.name
-  config.start_encodings = 4_096
+  config.init_encodings = 4_096
   shape = (_NUM_IMAGES[name], *shapes[name])
   images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
   sets = [
@@ -63,17 +71,27 @@ def batch_of(exp: Experiment, step: int = 0) -> Batch:
   )
 
 
-def started(exp: Experiment) -> TrainState:
-  """A state with a mixture at encodings."""
-  return exp.start_prior(exp.init())
+def with_mixture(exp: Experiment) -> TrainState:
+  """A state whose mixture begins at encodings."""
+  phase = next(p for p in exp.phases if p.init_encodings)
+  state = experiment.init(exp)
+  return init_prior(exp.model, phase, state, exp.train.images)
 
 
-def compiled(step: Callable[..., Any], state: TrainState, batch: Batch) -> Any:
+def step_of(
+  exp: Experiment, phase_name: str, axis_name: str | None = None
+) -> Step:
+  """The training step of a phase."""
+  phase = next(p for p in exp.phases if p.name == phase_name)
+  return functools.partial(train_step, exp.model, phase, axis_name=axis_name)
+
+
+def compiled(step: Step, state: TrainState, batch: Batch) -> Any:
   """The step, which takes over its state."""
   return jax.jit(step, donate_argnums=0).lower(state, batch).compile()
 
 
-def side(step: Callable[..., Any], state: TrainState, batch: Batch) -> Side:
+def side(step: Step, state: TrainState, batch: Batch) -> Side:
   """A side that goes on from its last state."""
   return _going_on(compiled(step, state, batch), state, batch)
 
@@ -111,11 +129,42 @@ def _against_pytorch(
 ) -> list[Row]:
   from experiments.benchmarks import pytorch
 
+  exp, state, batch, theirs = same_step(config)
+  pictures = pytorch.images(batch.images)
+  ours = side(step_of(exp, "joint"), state, batch)
+  with nn.intercept_methods(_xla_convolution):
+    plain = side(step_of(exp, "joint"), state, batch)
+  times_ms = in_turn(
+    {"ours": ours, "PyTorch": lambda: theirs.step(pictures), "plain": plain},
+    rounds,
+    times,
+  )
+  what = f"{name}, batch {config.batch_size}, joint step"
+  ours_ms, pytorch_ms, plain_ms = times_ms.values()
+  return [
+    Row(f"{what}: ours / PyTorch", ratio(ours_ms, pytorch_ms), "", 0.9),
+    Row(f"{what}: ours", ours_ms, "ms"),
+    Row(f"{what}: PyTorch", pytorch_ms, "ms"),
+    Row(f"{what}: ours with XLA's own convolutions", plain_ms, "ms"),
+  ]
+
+
+def same_step(
+  config: ConfigDict,
+) -> tuple[Experiment, TrainState, Batch, "Trainer"]:
+  """A state and a batch of ours and PyTorch's trainer after the step on them.
+
+  Raises:
+    AssertionError: the two do not take the same step on the same draws.
+  """
+  import torch
+
+  from experiments.benchmarks import pytorch
+
   config.svi.update(kappa=1.0, tau0=1e9, initial=_STEP_SIZE)  # constant
   config.learning_rate_decay = "none"
   exp = assemble(config)
-  state, batch = started(exp), batch_of(exp)
-  joint = exp.make_steps().joint
+  state, batch = with_mixture(exp), batch_of(exp)
 
   def trainer(state: TrainState) -> pytorch.Trainer:
     return pytorch.Trainer(
@@ -128,41 +177,14 @@ def _against_pytorch(
     )
 
   theirs = trainer(state)
-  _check_same(exp, state, batch, joint, theirs, trainer)
-  pictures = pytorch.images(batch.images)
-  plain = _with_xla_convolutions(lambda: side(joint, state, batch))
-  times_ms = in_turn(
-    {
-      "ours": side(joint, state, batch),
-      "PyTorch": lambda: theirs.step(pictures),
-      "plain": plain,
-    },
-    rounds,
-    times,
-  )
-  what = f"{name}, batch {config.batch_size}, joint step"
-  ours, pytorch_ms, plain_ms = times_ms.values()
-  return [
-    Row(f"{what}: ours / PyTorch", ratio(ours, pytorch_ms), "", 0.9),
-    Row(f"{what}: ours", ours, "ms"),
-    Row(f"{what}: PyTorch", pytorch_ms, "ms"),
-    Row(f"{what}: ours with XLA's own convolutions", plain_ms, "ms"),
-  ]
-
-
-def _check_same(exp, state, batch, joint, theirs, trainer) -> None:
-  """Raises AssertionError unless both take the same step on the same draws."""
-  import torch
-
-  from experiments.benchmarks import pytorch
-
-  latent, size = exp.config.latent_dim, len(batch.images)
+  latent, size = config.latent_dim, len(batch.images)
   key = jax.random.fold_in(state.key, state.step)
   keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(size))
   image_keys, noise_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
-  x = jax.vmap(exp.train_input)(image_keys, jnp.asarray(batch.images))
+  to_input = exp.model.preprocessing.input(training=True)
+  x = jax.vmap(to_input)(image_keys, jnp.asarray(batch.images))
   noise = jax.vmap(lambda key: jax.random.normal(key, (latent,)))(noise_keys)
-  new, info = jax.jit(joint)(state, batch)
+  new, info = jax.jit(step_of(exp, "joint"))(state, batch)
   bound = theirs.train(pytorch.images(x), torch.from_numpy(np.array(noise)))
   np.testing.assert_allclose(float(bound), float(info["bound"]), rtol=1e-5)
   for ours, other in zip(new.prior.factors, theirs.prior.factors, strict=True):
@@ -174,41 +196,42 @@ def _check_same(exp, state, batch, joint, theirs, trainer) -> None:
   # rounding, the two may differ.
   pairs = zip(theirs.parameters(), trainer(new).parameters(), strict=True)
   apart = [float((x - y).detach().abs().mean()) for x, y in pairs]
-  assert max(apart) < 0.02 * exp.config.learning_rate, max(apart)
+  assert max(apart) < 0.02 * config.learning_rate, max(apart)
+  return exp, state, batch, theirs
 
 
-def _with_xla_convolutions(make: Callable[[], Side]) -> Side:
-  """A side that is compiled with what other platforms get."""
-  run = convolution._run
-  convolution._run = lambda x, k, stride, everywhere, _: run(
-    x, k, stride, everywhere, None
-  )
-  try:
-    jax.clear_caches()  # of traces
-    return make()
-  finally:
-    convolution._run = run
-    jax.clear_caches()
+def _xla_convolution(call, args, kwargs, context) -> Any:
+  """Has Flax run its own layer in place of ours, with the same parameters."""
+  layer: Any = {
+    convolution.Conv: nn.Conv,
+    convolution.ConvTranspose: nn.ConvTranspose,
+  }.get(type(context.module))
+  if layer is None or context.method_name != "__call__":
+    return call(*args, **kwargs)
+  ours, (x,) = context.module, args
+  strides = (ours.stride, ours.stride)
+  theirs = layer(ours.features, (3, 3), strides, parent=None)
+  return theirs.apply({"params": ours.variables["params"]}, x)
 
 
 def mixture(rounds: int) -> list[Row]:
   """The joint step against pre-training's, K = 64."""
   exp = assemble(pair28(((64, 64),)))
-  state, batch = started(exp), batch_of(exp)
-  steps = exp.make_steps()
-  encode = exp.model.vae.encode
+  state, batch = with_mixture(exp), batch_of(exp)
+  joint, pretrain = step_of(exp, "joint"), step_of(exp, "pretrain")
+  to_input = exp.model.preprocessing.input(training=True)
 
   def with_second_encoding(state, batch):
-    new, info = steps.pretrain(state, batch)
+    new, info = pretrain(state, batch)
     keys = jax.random.split(state.key, len(batch.images))
-    x = jax.vmap(exp.train_input)(keys, batch.images)
-    loc, log_var = encode(new.params, x)
+    x = jax.vmap(to_input)(keys, batch.images)
+    loc, log_var = exp.model.vae.encode(new.params, x)
     return new, info | {"again": jnp.mean(loc + log_var)}
 
   times = in_turn(
     {
-      "mixture": side(steps.joint, state, batch),
-      "normal": side(steps.pretrain, state, batch),
+      "mixture": side(joint, state, batch),
+      "normal": side(pretrain, state, batch),
       "encoded twice": side(with_second_encoding, state, batch),
     },
     rounds,
@@ -237,8 +260,8 @@ def components(rounds: int) -> list[Row]:
   sides, flops = {}, {}
   for name, factors in shapes.items():
     exp = assemble(pair28(factors))
-    state, batch = started(exp), batch_of(exp)
-    joint = compiled(exp.make_steps().joint, state, batch)
+    state, batch = with_mixture(exp), batch_of(exp)
+    joint = compiled(step_of(exp, "joint"), state, batch)
     flops[name] = _flops(joint)
     sides[name] = _going_on(joint, state, batch)
   times = in_turn(sides, rounds, times=5)
@@ -261,11 +284,11 @@ def waiting(rounds: int) -> list[Row]:
   """Reading a batch as a share of the step: the most that the step can wait."""
   rows, num = [], 50
   for pair, config in (
-    ("MLP", mnist_mlp.get_config("128")),
+    ("MLP", mnist_mlp.get_config("k=128")),
     ("conv28", pair28(((64, 32),))),
   ):
     exp = assemble(config)
-    run = side(exp.make_steps().joint, started(exp), batch_of(exp))
+    run = side(step_of(exp, "joint"), with_mixture(exp), batch_of(exp))
     run()
     shares = []
     for turn in range(rounds):
@@ -284,8 +307,8 @@ def waiting(rounds: int) -> list[Row]:
 def devices(rounds: int) -> list[Row]:
   """The pmapped joint step on 1, 2 and 4 virtual devices, one global batch."""
   exp = assemble(pair28(((64, 32),)))
-  state, batch = started(exp), batch_of(exp)
-  joint = exp.make_steps("devices").joint
+  state, batch = with_mixture(exp), batch_of(exp)
+  joint = step_of(exp, "joint", "devices")
   flops = {}
 
   def on(num: int) -> Side:
@@ -322,16 +345,15 @@ def accelerator(rounds: int) -> list[Row]:
   for name, config in (("conv28", pair28(((64, 512),))), ("conv64", pair64())):
     config.batch_size = 64
     exp = assemble(config)
-    state, joint = started(exp), exp.make_steps().joint
+    state, joint = with_mixture(exp), step_of(exp, "joint")
     for precision in ("float32", "tensorfloat32", "bfloat16"):
       with jax.default_matmul_precision(precision):
         sides, per_call = {}, (1, 10, 50)
         for num in per_call:
           batches = [batch_of(exp, step) for step in range(num)]
           stacked = jax.tree.map(lambda *x: jnp.stack(x), *batches)
-          sides[str(num)] = side(
-            lambda s, b, joint=joint: lax.scan(joint, s, b), state, stacked
-          )
+          several = functools.partial(lax.scan, joint)
+          sides[str(num)] = side(several, state, stacked)
         times = in_turn(sides, rounds, times=2)
         one = compiled(joint, state, batch_of(exp))
       for num in per_call:

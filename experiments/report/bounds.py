@@ -81,9 +81,9 @@ def pruning() -> str:
   )
 
 
-def mixture_start() -> str:
+def mixture_init() -> str:
   """A start a row, by K: cost, mean over seeds, and components used."""
-  rows = rows_of("mixture_start.csv")
+  rows = rows_of("mixture_init.csv")
   head = [f"K = {k}: cost, used" for k in grouped(rows, "K")]
   return markdown(
     ["start", *head],

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.report.reading import markdown, percent, values_of
+from experiments.report.reading import (
+  markdown,
+  percent,
+  rows_of,
+  values_of,
+)
 
 # What the paper prints for CelebA: assignments on the test set (Sec. 4.2) and
 # what people saw in 54 generated faces (Table 1).
@@ -30,8 +35,8 @@ def shapes() -> str:
       row("q(r\\|x) on test images", first),
       row(_RELEASED, released),
       row("the majority class there", first, "majority"),
-      row("the judge on test images", judge["real"]),
-      row("the judge on generated pictures", judge["generated"]),
+      row("the classifier on test images", judge["real"]),
+      row("the classifier on generated pictures", judge["generated"]),
       row(_RELEASED, judge_released["generated"]),
     ],
   )
@@ -71,8 +76,8 @@ def celeb_a_assigned() -> str:
   )
 
 
-def celeb_a_judged() -> str:
-  """What the judge sees in generated faces, beside people in the paper."""
+def celeb_a_generated() -> str:
+  """What the classifier sees in generated faces, beside people in the paper."""
   judge = values_of("celeb_a_named_cpu/judge.json")
   rows = []
   for name, paper in _PAPER_PEOPLE.items():
@@ -80,5 +85,31 @@ def celeb_a_judged() -> str:
     shares = [real["accuracy"], real["balanced_accuracy"]]
     shares += [generated["accuracy"], paper]
     rows.append([name, *map(percent, shares)])
-  head = ("property", "judge on real", "balanced", "judge on generated")
+  head = ("property", "classifier on real", "balanced", "classifier on generated")
   return markdown((*head, "people on generated (paper, Table 1)"), rows)
+
+
+def kl_weight() -> str:
+  """Both readings of the weight of KL[z], on rendered shapes."""
+  names = {
+    "theta, phi and the named factors (here)": "here",
+    "gamma and SVI too (eq. 4 read literally)": "literal",
+  }
+  rows = []
+  for what, name in names.items():
+    found = {
+      row["measure"]: float(row["value"])
+      for row in rows_of(f"kl_weight_{name}.csv")
+    }
+    rows.append(
+      [
+        *(what, f"{found['bound']:.1f}", f"{found['kl_r']:.2f}"),
+        " ".join(f"{found[f'used/{i}']:.0f}" for i in (3, 4)),
+        *(percent(found[f"assigned/{name}"]) for name in _SHAPES),
+        *(percent(found[f"generated/{name}"]) for name in _SHAPES),
+      ]
+    )
+  head = ("W reaches", "bound", "KL[r]", "used, unnamed factors")
+  assigned = (f"assigned {name}" for name in _SHAPES)
+  generated = (f"generated {name}" for name in _SHAPES)
+  return markdown((*head, *assigned, *generated), rows)

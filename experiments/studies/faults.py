@@ -32,18 +32,22 @@ from absl import app, flags, logging
 
 from experiments import digits
 from fmvae import experiment
+from fmvae.model import pack
 from fmvae.storage import replacing
 from fmvae.training.checkpoints import Checkpoints, complete_steps
-from fmvae.model import pack
 
 _TIMES = flags.DEFINE_integer("times", 20, "How often each fault is tried.")
-_ONLY = flags.DEFINE_list("only", None, "Names of faults; all by default.")
-_OUT = flags.DEFINE_string("workdir", "runs/faults", "Where the runs are kept.")
+_ONLY = flags.DEFINE_list(
+  "only", None, "The names of the faults to try. By default all are tried."
+)
+_OUT = flags.DEFINE_string(
+  "workdir", "runs/faults", "The folder for the runs and the table."
+)
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _PHASES = ("pretrain", "prior", "joint")
-# Steps of a phase by the number of processes: two of them take a second to
-# agree on the step at which to stop.
+# Steps of a phase by the number of processes, where a run is not given its own:
+# two of them take a second to agree on the step at which to stop.
 _STEPS = {1: 12, 2: 100}
 _EVERY = 3  # steps between checkpoints
 _CONTINUE = 75  # the exit code that launch.train documents
@@ -70,10 +74,13 @@ class Outcome:
 class Run:
   """A run of launch.train in a folder of its own, by one process or several."""
 
-  def __init__(self, bench: "Bench", workdir: pathlib.Path, num_processes: int):
+  def __init__(
+    self, bench: "Bench", workdir: pathlib.Path, num_processes: int, steps: int
+  ):
     self.bench = bench
     self.workdir = workdir
     self.num_processes = num_processes
+    self.steps = steps  # of each phase
     self.processes: list[subprocess.Popen] = []
 
   @property
@@ -85,7 +92,6 @@ class Run:
   def start(self) -> None:
     """Starts the run, or continues it."""
     address = f"localhost:{_free_port()}"
-    steps = _STEPS[self.num_processes]
     for i in range(self.num_processes):
       several = [
         f"--coordinator={address}",
@@ -103,7 +109,7 @@ class Run:
                 f"--workdir={self.workdir}",
               ),
               "--config=experiments/digits.py:smoke",
-              *(f"--config.steps.{phase}={steps}" for phase in _PHASES),
+              *(f"--config.steps.{phase}={self.steps}" for phase in _PHASES),
               "--config.log_every=1",
               f"--config.checkpoint_every={_EVERY}",
               f"--data_dir={self.bench.data_dir}",
@@ -160,7 +166,7 @@ class Run:
   def end(self) -> tuple[list[np.ndarray], list[dict]]:
     """Every array of the last state and every row, but for the clock's."""
     with Checkpoints(self.workdir) as checkpoints:
-      saved = checkpoints.restore(jax.eval_shape(self.bench.experiment.init))
+      saved = checkpoints.restore(self.bench.like)
     text = (self.workdir / "metrics.jsonl").read_text()
     rows = [json.loads(line) for line in text.splitlines()]
     if list(saved.rows) != rows:
@@ -185,13 +191,15 @@ class Bench:
     self.data_dir = data_dir
     self.random = random.Random(seed)
     self.undisturbed = functools.cache(self._undisturbed)
-    self.experiment = experiment.build(
-      digits.get_config("smoke"), data_dir=str(data_dir)
-    )
+    exp = experiment.build(digits.get_config("smoke"), data_dir=str(data_dir))
+    self.like = jax.eval_shape(lambda: experiment.init(exp))  # of every run
 
-  def run(self, name: str, num_processes: int = 1) -> Run:
-    """A run in a folder that has that name."""
-    return Run(self, self.folder / name, num_processes)
+  def run(
+    self, name: str, num_processes: int = 1, steps: int | None = None
+  ) -> Run:
+    """A run in a folder that has that name, with so many steps of a phase."""
+    steps = _STEPS[num_processes] if steps is None else steps
+    return Run(self, self.folder / name, num_processes, steps)
 
   def _undisturbed(self, num_processes: int):
     run = self.run(f"undisturbed_{num_processes}", num_processes)

@@ -1,31 +1,54 @@
 """The prior alone on frozen encodings: what several studies share."""
 
 import dataclasses
+import pathlib
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from fmvae import prior
+from fmvae.experiment import Experiment
+from fmvae.model.phases import Schedule
 from launch import trained
 
 _BATCH_SIZE = 64
+_POINTS = 10_000  # at most, at which a mixture begins
+INITS = ("N(0, 1)", "0.1 N(0, 1)", "random points", "k-means")
+
+Encodings = tuple[Array, Array]  # loc and log_var, [N, L] each
 
 
-def encodings(argv, workdir):
+def encodings(
+  argv: list[str], workdir: pathlib.Path
+) -> tuple[Experiment, Encodings, Encodings]:
   """The experiment of a pre-trained run, its training and test encodings."""
-  exp, state = trained.restore(argv, workdir)
-  key = jax.random.key(0)
-  train = exp.encode(state, exp.train.images, exp.train_input, key)
-  test = exp.encode(state, exp.test.images, exp.test_input, key)
+  run = trained.restore(argv, workdir)
+  exp, key = run.experiment, jax.random.key(0)
+  train = run.model.encode(run.state, exp.train.images, key, training=True)
+  test = run.model.encode(run.state, exp.test.images, key, training=False)
   return exp, train, test
 
 
-def start(name, key, k, loc, log_var):
-  """A start of one factor; all but the means are those of `prior.init`."""
+def init(
+  name: str, key: Array, k: int, loc: Array, log_var: Array, num_data: int
+) -> prior.PriorState:
+  """A mixture of one factor; all but the means are those of `prior.init`.
+
+  Args:
+    name: one of `INITS`, where the means are.
+    key: a PRNG key.
+    k: components.
+    loc: means of encodings, of which 10,000 are used at most, `[n, L]`.
+    log_var: their log variances.
+    num_data: N, the size of the training set.
+  """
   points_key, init_key = jax.random.split(key)
-  chosen = jax.random.choice(points_key, len(loc), (10_000,), replace=False)
-  loc, log_var, num_data = loc[chosen], log_var[chosen], len(loc)
+  num = min(_POINTS, len(loc))
+  chosen = jax.random.choice(points_key, len(loc), (num,), replace=False)
+  loc, log_var = loc[chosen], log_var[chosen]
   state = prior.init(
     init_key,
     [(loc.shape[1], k)],
@@ -44,7 +67,15 @@ def start(name, key, k, loc, log_var):
   )
 
 
-def updates(state, loc, log_var, *, schedule, num, seed):
+def updates(
+  state: prior.PriorState,
+  loc: Array,
+  log_var: Array,
+  *,
+  schedule: Schedule,
+  num: int,
+  seed: int,
+) -> Iterator[prior.PriorState]:
   """Yields the prior after each of `num` updates with random batches."""
   rhos = np.asarray(schedule(jnp.arange(num)))
   batches = np.random.default_rng(seed).integers(
@@ -61,7 +92,9 @@ def _update(state, loc, log_var, num_data, rho):
 
 
 @jax.jit
-def costs(state, loc, log_var):
+def costs(
+  state: prior.PriorState, loc: Array, log_var: Array
+) -> tuple[Array, Array, Array]:
   """Mean KL[z], KL[r] and responsibilities of one factor."""
   resp = prior.responsibilities(state, loc, log_var)
   kl_z = prior.kl_z(state, loc, log_var, resp)

@@ -20,10 +20,12 @@ from absl import app, flags
 
 from experiments.studies import frozen
 from fmvae import prior
-from fmvae.evaluation.bound import num_used
+from fmvae.evaluation.collapse import num_used
 from fmvae.storage import replacing
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "The folder of the pre-trained run.", required=True
+)
 _OUT = "experiments/results/pruning.csv"
 _K = 512
 _SHOWN = (0, 1000, 2000, 4000, 8000)
@@ -39,7 +41,9 @@ def main(argv: list[str]) -> None:
     )
     for initial in tqdm.tqdm(_STEP_SIZES, unit="step size"):
       svi = exp.config.svi.to_dict() | {"initial": initial}
-      state = frozen.start("k-means", jax.random.key(0), _K, *train)
+      state = frozen.init(
+        "k-means", jax.random.key(0), _K, *train, num_data=len(exp.train)
+      )
       later = frozen.updates(
         state,
         *train,
@@ -51,7 +55,8 @@ def main(argv: list[str]) -> None:
         if step in _SHOWN:
           kl_z, kl_r, _ = frozen.costs(now, *test)
           shared = prior.kl_global(now).sum() / len(exp.train)
-          numbers = (f"{kl_z + kl_r:.2f}", f"{shared:.2f}", *num_used(now))
+          used = num_used(prior.usage(now))
+          numbers = (f"{kl_z + kl_r:.2f}", f"{shared:.2f}", *used)
           rows.writerow([exp.config.dataset.name, initial, step, *numbers])
 
 

@@ -42,14 +42,14 @@ class CelebA(  # type: ignore[call-arg]
     "list_attr_celeba.txt",
     "list_eval_partition.txt",
   )
-  ATTRIBUTES = tuple(celeb_a_dataset_builder.ATTR_HEADINGS)
+  ATTRIBUTES: tuple[str, ...] = tuple(celeb_a_dataset_builder.ATTR_HEADINGS)
   # The names of 0 and 1 where 'not X' and 'X' would read badly.
-  _NAMED: ClassVar = {
+  _NAMED: ClassVar[ValueNames] = {
     "Male": ("female", "male"),
     "Eyeglasses": ("no glasses", "glasses"),
     "Smiling": ("not smiling", "smiling"),
   }
-  VALUES: ClassVar = {
+  VALUES: ClassVar[ValueNames] = {
     name: (f"not {name}".replace("_", " "), name.replace("_", " "))
     for name in ATTRIBUTES
   } | _NAMED

@@ -64,7 +64,7 @@ def test_a_step_costs_microseconds():
 @pytest.mark.parametrize(
   ("arguments", "words"),
   [
-    ((0, 0, 10, 11), "batch_size: expected 1 to num_data = 10, received 11"),
+    ((0, 0, 10, 11), "batch_size must be 1 to num_data = 10, got 11"),
     ((0, 0, 10, 0), "batch_size"),
     ((0, -1, 10, 5), "step"),
     ((-1, 0, 10, 5), "seed"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fmvae.data import binarisation
+from fmvae.data.random import uniform_bits
 
 _GREY = np.repeat(np.arange(256, dtype=np.uint8), 4_000).reshape(4_000, 256, 1)
 
@@ -41,12 +42,35 @@ def test_static_is_fixed_by_its_seed():
 def test_static_draw_never_changes():
   binary = binarisation.static(_GREY[::40], seed=0)
   assert hashlib.sha256(binary.tobytes()).hexdigest()[:16] == "a9190cb34095f29b"
+  binary = binarisation.static(_GREY[::40], seed=0, training=True)
+  assert hashlib.sha256(binary.tobytes()).hexdigest()[:16] == "fced7da886298065"
 
 
-def test_static_does_not_depend_on_the_chunks(monkeypatch):
-  whole = binarisation.static(_GREY[:10], seed=1)
-  monkeypatch.setattr(binarisation, "_PIXELS_PER_DRAW", 97)
-  np.testing.assert_array_equal(whole, binarisation.static(_GREY[:10], seed=1))
+def test_the_draw_for_training_is_independent_of_the_one_for_testing():
+  draws = [
+    binarisation.static(_GREY, seed=0, training=training)
+    for training in (True, False)
+  ]
+  _assert_bernoulli(_means(draws[0]))
+  p = np.arange(256) / 255
+  both = _means(draws[0] & draws[1])
+  stderr = np.sqrt(p**2 * (1 - p**2) / 4_000)
+  z = (both - p**2)[1:255] / stderr[1:255]
+  assert np.abs(z).max() < 5
+  assert abs(z.mean()) < 4 / np.sqrt(254)
+
+
+def test_static_does_not_depend_on_the_chunks():
+  num, chunk = 2 * binarisation._PIXELS_PER_DRAW + 97, 97
+  images = np.resize(np.arange(256, dtype=np.uint8), (num, 1))
+  whole = uniform_bits(1, "static binarisation").random_raw(num)
+  uniform = (whole[:, None] >> np.uint64(11)) * 2.0**-53
+  expected = uniform * 255 < images
+  np.testing.assert_array_equal(binarisation.static(images, 1), expected)
+  # Nor do the numbers, whatever the size of a chunk.
+  bits = uniform_bits(1, "static binarisation")
+  parts = [bits.random_raw(chunk) for _ in range(100)]
+  np.testing.assert_array_equal(np.concatenate(parts), whole[: 100 * chunk])
 
 
 def test_threshold_is_strict():
@@ -65,8 +89,14 @@ def test_threshold_is_strict():
 @pytest.mark.parametrize(
   ("call", "words"),
   [
-    (lambda: binarisation.static(np.zeros(3), 0), "images: expected uint8"),
-    (lambda: binarisation.threshold(np.zeros(3)), "images: expected uint8"),
+    (
+      lambda: binarisation.static(np.zeros(3), 0),
+      "images must be uint8, got float64",
+    ),
+    (
+      lambda: binarisation.threshold(np.zeros(3)),
+      "images must be uint8, got float64",
+    ),
     (lambda: binarisation.threshold(_GREY[:1], 1.0), "level"),
     (lambda: binarisation.static(_GREY[:1], -1), "seed"),
   ],

@@ -1,22 +1,124 @@
-"""MNIST, Omniglot and CelebA, from tiny made-up files and from real ones."""
+"""What builders say of themselves; MNIST, Omniglot and CelebA from files.
+
+The files are tiny made-up ones, and the real ones where they are at hand.
+"""
 
 import gzip
 import io
 import logging
 import zipfile
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from absl import logging as absl_logging
 from PIL import Image
-from tensorflow_datasets.image_classification import omniglot as catalogue
+from tensorflow_datasets.image_classification import omniglot as tfds_omniglot
 
-from fmvae.data import DataError, load
-from fmvae.data import omniglot as omniglot_module
-from fmvae.data.celeb_a import CelebA
-from fmvae.data.images import celeb_a_64, omniglot_28
+from fmvae.data import DATASETS, DataError, catalogue, load
+from fmvae.data.builders import Described
+from fmvae.data.celeb_a import CelebA, celeb_a_64
+from fmvae.data.digits import UciDigits
 from fmvae.data.mnist import MNIST
+from fmvae.data.omniglot import Omniglot, _find_members, omniglot_28
+from fmvae.data.shapes import Shapes
+
+# What every builder says of itself
+
+
+# Name, SPLITS, SOURCE_FILES, DOWNLOADED, shapes as stored and as kept.
+_DESCRIBED = (
+  ("uci_digits", ("train", "test"), (), False, (8, 8, 1), (8, 8, 1)),
+  ("shapes", ("train", "test"), (), False, (32, 32, 3), (32, 32, 3)),
+  (
+    "mnist",
+    ("train", "test"),
+    (
+      "train-images-idx3-ubyte.gz",
+      "train-labels-idx1-ubyte.gz",
+      "t10k-images-idx3-ubyte.gz",
+      "t10k-labels-idx1-ubyte.gz",
+    ),
+    True,
+    (28, 28, 1),
+    (28, 28, 1),
+  ),
+  (
+    "omniglot",
+    ("train", "test", "small1", "small2"),
+    (
+      "images_background.zip",
+      "images_evaluation.zip",
+      "images_background_small1.zip",
+      "images_background_small2.zip",
+    ),
+    True,
+    (105, 105, 3),
+    (28, 28, 1),
+  ),
+  (
+    "celeb_a",
+    ("train", "validation", "test"),
+    (
+      "img_align_celeba.zip",
+      "list_attr_celeba.txt",
+      "list_eval_partition.txt",
+    ),
+    False,
+    (64, 64, 3),
+    (64, 64, 3),
+  ),
+)
+
+
+@pytest.mark.parametrize(
+  ("name", "splits", "files", "downloaded", "stored", "kept"), _DESCRIBED
+)
+def test_what_a_builder_says_of_itself(
+  name, splits, files, downloaded, stored, kept, tmp_path
+):
+  described = catalogue._described(name)
+  assert issubclass(described, Described)
+  assert described.name == name
+  assert splits == described.SPLITS
+  assert files == described.SOURCE_FILES
+  assert downloaded == described.DOWNLOADED
+  image = described.to_array(np.full(stored, 255, np.uint8))
+  assert image.shape == kept
+  assert image.dtype == np.uint8
+  assert described(data_dir=tmp_path).info.features["image"].shape in (
+    stored,
+    (None, None, stored[-1]),
+  )
+
+
+def test_every_data_set_is_described_here():
+  assert tuple(row[0] for row in _DESCRIBED) == DATASETS
+
+
+def test_features_are_those_stored_and_named_by_their_classes(tmp_path):
+  arrays = {"label": np.arange(3, dtype=np.int32)}
+  features, names = UciDigits(data_dir=tmp_path).describe_features(arrays)
+  assert features is arrays
+  assert names == {"label": tuple("0123456789")}
+  _, names = Shapes(data_dir=tmp_path).describe_features({})
+  assert names["size"] == ("small", "large")
+  assert list(names) == ["shape", "colour", "size", "frame", "background"]
+
+
+def test_celeb_a_has_a_feature_for_each_attribute(tmp_path):
+  attributes = np.random.default_rng(0).integers(0, 2, (5, 40), np.int32)
+  features, names = CelebA(data_dir=tmp_path).describe_features(
+    {"attributes": attributes}
+  )
+  assert list(features) == list(names) == list(CelebA.ATTRIBUTES)
+  np.testing.assert_array_equal(
+    np.stack(list(features.values()), 1), attributes
+  )
+  assert names["Male"] == ("female", "male")
+  assert names["Big_Nose"] == ("not Big Nose", "Big Nose")
+
 
 # MNIST
 
@@ -39,30 +141,30 @@ def test_mnist_from_the_real_files(real_files, tmp_path):
   assert test.images.shape == (10_000, 28, 28, 1)
   np.testing.assert_allclose(train.images.mean() / 255, 0.1306605, atol=1e-7)
   np.testing.assert_array_equal(
-    np.bincount(train.labels["label"]),
+    np.bincount(train.features["label"]),
     [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
   )
   np.testing.assert_array_equal(
-    np.bincount(test.labels["label"]),
+    np.bincount(test.features["label"]),
     [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
   )
   # Images and labels belong together: the labels of the file's own order.
-  with gzip.open(real_files / "mnist" / SOURCE_FILES["mnist"][2]) as file:
+  with gzip.open(real_files / "mnist" / MNIST.SOURCE_FILES[2]) as file:
     pixels = np.frombuffer(file.read(), np.uint8, offset=16)
-  with gzip.open(real_files / "mnist" / SOURCE_FILES["mnist"][3]) as file:
+  with gzip.open(real_files / "mnist" / MNIST.SOURCE_FILES[3]) as file:
     labels = np.frombuffer(file.read(), np.uint8, offset=8)
   label_of = {
     image.tobytes(): label
     for image, label in zip(pixels.reshape(-1, 784), labels, strict=True)
   }
-  for image, label in zip(test.images, test.labels["label"], strict=True):
+  for image, label in zip(test.images, test.features["label"], strict=True):
     assert label_of[image.tobytes()] == label
 
 
 def test_mnist_with_a_wrong_checksum_is_refused(tmp_path):
   files = tmp_path / "files"
   files.mkdir()
-  for name in SOURCE_FILES["mnist"]:
+  for name in MNIST.SOURCE_FILES:
     (files / name).write_bytes(gzip.compress(b"no digits"))
   with pytest.raises(DataError, match=r"(?s)mnist.*\.gz.* has wrong checksum"):
     load("mnist", "train", data_dir=tmp_path / "data", manual_dir=files)
@@ -79,6 +181,13 @@ def _drawing(seed):
   return buffer.getvalue(), ink
 
 
+class Few(Omniglot, skip_registration=True):
+  """Omniglot with as many pictures as there are in `omniglot_files`."""
+
+  name = "omniglot"
+  NUM_IMAGES: ClassVar = dict.fromkeys(Omniglot.SPLITS, 12)
+
+
 @pytest.fixture
 def omniglot_files(tmp_path, monkeypatch):
   """Two alphabets a zip, two characters each, three drawings of each."""
@@ -86,7 +195,7 @@ def omniglot_files(tmp_path, monkeypatch):
   folder.mkdir()
   drawings = {}
   alphabets = {0: ("Futurama", "Greek"), 1: ("Manga", "Latin")}
-  for index, name in enumerate(SOURCE_FILES["omniglot"]):
+  for index, name in enumerate(Omniglot.SOURCE_FILES):
     root = name.removesuffix(".zip")
     with zipfile.ZipFile(folder / name, "w") as archive:
       archive.writestr(f"{root}/", "")
@@ -101,30 +210,27 @@ def omniglot_files(tmp_path, monkeypatch):
               png,
             )
             drawings[label - 1, copy] = ink
-  monkeypatch.setattr(
-    omniglot_module, "_NUM_IMAGES", dict.fromkeys(omniglot_module._SPLITS, 12)
-  )
-  monkeypatch.setattr(catalogue, "_NUM_CLASSES", 8)
-  monkeypatch.setattr(catalogue, "_NUM_ALPHABETS", 4)
+  monkeypatch.setattr(tfds_omniglot, "_NUM_CLASSES", 8)
+  monkeypatch.setattr(tfds_omniglot, "_NUM_ALPHABETS", 4)
   return tmp_path, drawings
 
 
 def test_omniglot(omniglot_files, tmp_path):
   manual_dir, drawings = omniglot_files
   args = {"data_dir": tmp_path / "data", "manual_dir": manual_dir}
-  train = load("omniglot", "train", **args)
-  test = load("omniglot", "test", **args)
+  train = load(Few, "train", **args)
+  test = load("omniglot", "test", **args)  # by now prepared
   assert train.images.shape == test.images.shape == (12, 28, 28, 1)
-  assert set(train.labels) == {"label", "alphabet", "alphabet_char_id"}
-  np.testing.assert_array_equal(np.bincount(train.labels["label"]), [3] * 4)
-  np.testing.assert_array_equal(np.unique(test.labels["label"]), [4, 5, 6, 7])
+  assert set(train.features) == {"label", "alphabet", "alphabet_char_id"}
+  np.testing.assert_array_equal(np.bincount(train.features["label"]), [3] * 4)
+  np.testing.assert_array_equal(np.unique(test.features["label"]), [4, 5, 6, 7])
   # Alphabets are numbered in the order of their names.
-  np.testing.assert_array_equal(np.unique(train.labels["alphabet"]), [0, 1])
-  np.testing.assert_array_equal(np.unique(test.labels["alphabet"]), [2, 3])
+  np.testing.assert_array_equal(np.unique(train.features["alphabet"]), [0, 1])
+  np.testing.assert_array_equal(np.unique(test.features["alphabet"]), [2, 3])
   np.testing.assert_array_equal(
-    train.labels["alphabet_char_id"], train.labels["label"] % 2
+    train.features["alphabet_char_id"], train.features["label"] % 2
   )
-  for image, label in zip(train.images, train.labels["label"], strict=True):
+  for image, label in zip(train.images, train.features["label"], strict=True):
     means = [drawings[label, copy].mean() for copy in (1, 2, 3)]
     assert min(abs(image.mean() / 255 - mean) for mean in means) < 2e-3
 
@@ -142,13 +248,14 @@ def test_omniglot_28_averages_bright_ink():
   )
 
 
-def test_omniglot_refuses_a_wrong_number_of_pictures(
-  omniglot_files, monkeypatch, tmp_path
-):
+def test_omniglot_refuses_a_wrong_number_of_pictures(omniglot_files, tmp_path):
+  class OneMore(Few, skip_registration=True):
+    name = "omniglot"
+    NUM_IMAGES: ClassVar = Few.NUM_IMAGES | {"test": 13}
+
   manual_dir, _ = omniglot_files
-  monkeypatch.setitem(omniglot_module._NUM_IMAGES, "test", 13)
   with pytest.raises(DataError, match=r"images_evaluation\.zip holds 12 .* 13"):
-    load("omniglot", "train", data_dir=tmp_path / "d", manual_dir=manual_dir)
+    load(OneMore, "train", data_dir=tmp_path / "d", manual_dir=manual_dir)
 
 
 def test_omniglot_never_counts_a_path_that_leaves_the_archive(
@@ -161,7 +268,7 @@ def test_omniglot_never_counts_a_path_that_leaves_the_archive(
     archive.writestr("../../evil/character01/0001_01.png", _drawing(0)[0])
     archive.writestr("../evil/character01/0001_02.png", _drawing(0)[0])
   data_dir = tmp_path / "data"
-  train = load("omniglot", "train", data_dir=data_dir, manual_dir=manual_dir)
+  train = load(Few, "train", data_dir=data_dir, manual_dir=manual_dir)
   assert len(train.images) == 12
   assert not list(tmp_path.rglob("*.png"))
 
@@ -175,22 +282,20 @@ def test_omniglot_with_a_damaged_picture_is_refused(omniglot_files, tmp_path):
   content[info.header_offset + 80 + len(info.filename)] ^= 255
   path.write_bytes(content)
   with pytest.raises(DataError, match=r"small1\.zip is damaged"):
-    load("omniglot", "train", data_dir=tmp_path / "d", manual_dir=manual_dir)
+    load(Few, "train", data_dir=tmp_path / "d", manual_dir=manual_dir)
 
 
 def test_no_zip_file_at_all(omniglot_files, tmp_path):
   manual_dir, _ = omniglot_files
   (manual_dir / "omniglot" / "images_background.zip").write_text("404")
   with pytest.raises(DataError, match=r"images_background\.zip is not a"):
-    load("omniglot", "train", data_dir=tmp_path / "d", manual_dir=manual_dir)
+    load(Few, "train", data_dir=tmp_path / "d", manual_dir=manual_dir)
 
 
 def test_real_omniglot_has_the_official_layout(real_files):
-  for split, name in zip(
-    omniglot_module._SPLITS, SOURCE_FILES["omniglot"], strict=True
-  ):
-    found = omniglot_module._find_members(
-      real_files / "omniglot" / name, name, omniglot_module._NUM_IMAGES[split]
+  for split, name in zip(Omniglot.SPLITS, Omniglot.SOURCE_FILES, strict=True):
+    found = _find_members(
+      real_files / "omniglot" / name, name, Omniglot.NUM_IMAGES[split]
     )
     labels = {int(match["label"]) for match in found}
     alphabets = {match["alphabet"] for match in found}
@@ -235,17 +340,17 @@ def test_celeb_a(celeb_a_files, tmp_path, caplog):
     train = load("celeb_a", "train", **args)
   assert "6 of the official 202599 pictures; 1 in" in caplog.text
   assert train.images.shape == (4, 64, 64, 3)
-  assert list(train.labels) == list(CelebA.ATTRIBUTES)
+  assert list(train.features) == list(CelebA.ATTRIBUTES)
   first, second = list(CelebA.ATTRIBUTES)[:2]
   seen = set()
   for index, image in enumerate(train.images):
-    face = train.labels[first][index] + 2 * train.labels[second][index]
+    face = train.features[first][index] + 2 * train.features[second][index]
     colour = _face(face)[1]
     assert np.abs(image.astype(int) - colour).max() < 6  # RGB, not BGR
     seen.add(int(face))
   assert seen == {0, 1, 2, 3}
-  assert (train.labels[CelebA.ATTRIBUTES[3]] == 1).all()
-  assert (train.labels[CelebA.ATTRIBUTES[39]] == 0).all()
+  assert (train.features[CelebA.ATTRIBUTES[3]] == 1).all()
+  assert (train.features[CelebA.ATTRIBUTES[39]] == 0).all()
   assert len(load("celeb_a", "validation", **args).images) == 1
   assert len(load("celeb_a", "test", **args).images) == 1
 

@@ -71,7 +71,9 @@ def test_indexing_gives_what_the_array_gives(copy):
     found = records.images[rows]
     np.testing.assert_array_equal(found, whole.images[rows])
     assert found.dtype == np.uint8
-  np.testing.assert_array_equal(records.labels["label"], whole.labels["label"])
+  np.testing.assert_array_equal(
+    records.features["label"], whole.features["label"]
+  )
   # The labels are kept for the next time, the images are not.
   assert list(copy.rglob("labels-*-train.npz"))
 

@@ -17,9 +17,9 @@ def test_set(tmp_path_factory):
 def test_names_and_sizes(test_set):
   assert test_set.images.shape == (2_000, 32, 32, 3)
   assert test_set.images.dtype == np.uint8
-  assert test_set.values["shape"] == ("disc", "bar", "triangle")
-  assert set(test_set.values) == set(test_set.labels)
-  assert set(test_set.labels) == {
+  assert test_set.value_names["shape"] == ("disc", "bar", "triangle")
+  assert set(test_set.value_names) == set(test_set.features)
+  assert set(test_set.features) == {
     "shape",
     "colour",
     "size",
@@ -29,18 +29,21 @@ def test_names_and_sizes(test_set):
 
 
 def test_properties_are_uniform_and_independent(test_set):
-  for values in test_set.labels.values():
+  for values in test_set.features.values():
     share = np.bincount(values) / len(values)
     np.testing.assert_allclose(share, 1 / len(share), atol=0.04)
-  for one, other in itertools.combinations(test_set.labels.values(), 2):
+  for one, other in itertools.combinations(test_set.features.values(), 2):
     table = np.zeros((one.max() + 1, other.max() + 1))
     np.add.at(table, (one, other), 1)
     np.testing.assert_allclose(table / len(one), 1 / table.size, atol=0.03)
 
 
 def test_labels_are_what_the_pictures_show(test_set):
-  images, labels, values = test_set.images, test_set.labels, test_set.values
-  name = {p: [values[p][k] for k in labels[p]] for p in values}
+  images, features = test_set.images, test_set.features
+  name = {
+    p: [names[k] for k in features[p]]
+    for p, names in test_set.value_names.items()
+  }
   for i, image in enumerate(images.astype(float)):
     rim = np.median([image[0], image[-1], image[:, 0], image[:, -1]])
     inner = image[2:-2, 2:-2]

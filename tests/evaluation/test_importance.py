@@ -11,8 +11,11 @@ from scipy import special, stats
 
 from experiments import digits
 from fmvae import evaluation, experiment, likelihoods, networks, prior
+from fmvae.data import Preprocessing
 from fmvae.evaluation.importance import log_likelihood
-from fmvae.objective import Model
+from fmvae.model import Model, model_at
+from fmvae.model.priors import StandardNormal
+from tests import named
 from tests.prior.test_extremes import sizes
 
 SHAPE, PIXELS, L = (3, 2, 1), 6, 3
@@ -23,9 +26,11 @@ MODEL = Model(
     hidden=(),
     latent_dim=L,
     image_shape=SHAPE,
-    likelihood="gaussian",
+    channels=2,
   ),
   likelihoods.Gaussian(),
+  StandardNormal(L),
+  Preprocessing(),
 )
 RNG = np.random.default_rng(0)
 # p(x|z) = N(W z + BIAS, STD^2 I). Orthogonal columns, so that the posterior
@@ -231,25 +236,33 @@ def trained(prepared):
   """An experiment and a state after its pre-training, started."""
   config = digits.get_config("smoke")
   exp = experiment.build(config, data_dir=prepared)
-  state = exp.start_prior(exp.init())
+  state = named.with_prior(exp)
   return exp, state.replace(step=jnp.asarray(sum(config.steps.values())))
 
 
 def test_importance_nll_of_an_experiment(trained):
   exp, state = trained
-  result = evaluation.importance_nll(exp, state, 200)
-  assert result == evaluation.importance_nll(exp, state, 200)
+  result = evaluation.importance_nll(exp.model, state, exp.test, 200)
+  again = evaluation.importance_nll(exp.model, state, exp.test, 200)
+  assert result == again
   assert result.samples == 200
   assert 0 < result.nll_stderr < 5
-  loose = evaluation.evaluate(exp, state, 20)
+  loose = evaluation.evaluate(
+    exp.model, state, exp.test, num_data=len(exp.train), num_samples=20
+  )
   assert -loose.bound - 10 < result.nll < -loose.bound
 
 
 def test_before_the_mixture_the_prior_is_standard_normal(trained):
   exp, state = trained
-  at_end = state.replace(step=jnp.asarray(exp.phase_ends["pretrain"]))
-  plain = evaluation.importance_nll(exp, at_end, 20)
-  mixed = evaluation.importance_nll(exp, state, 20)
+  pretrain = exp.phases[0]
+  assert pretrain.name == "pretrain"
+  plain, mixed = (
+    evaluation.importance_nll(
+      model_at(exp.model, exp.phases, step), state, exp.test, 20
+    )
+    for step in (pretrain.end, int(state.step))
+  )
   assert abs(plain.nll - mixed.nll) > 0.01
   images = jnp.asarray(exp.test.images, jnp.float32)
   keys = jax.random.split(jax.random.key(5), len(images))
@@ -260,8 +273,9 @@ def test_before_the_mixture_the_prior_is_standard_normal(trained):
 
 
 def test_importance_nll_names_a_bad_number(trained):
+  exp, state = trained
   with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
-    evaluation.importance_nll(*trained, 0)
+    evaluation.importance_nll(exp.model, state, exp.test, 0)
 
 
 def test_text_does_not_pass_for_eq_11():

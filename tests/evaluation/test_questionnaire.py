@@ -15,7 +15,7 @@ from tests import named
 @pytest.fixture(scope="module")
 def made():
   exp = named.build()
-  return questionnaire.make_questionnaire(exp, named.started(exp), 7, 0)
+  return questionnaire.make_questionnaire(exp.model, named.started(exp), 7, 0)
 
 
 class Page(html.parser.HTMLParser):
@@ -69,7 +69,7 @@ def test_scores_over_raters(tmp_path, made):
     write(tmp_path, made, "bob", [*right[:1], *careless[1:]]),
   ]
   scores = questionnaire.score(made.key, files)
-  shape, colour, size = scores.agreements
+  shape, colour, size = scores.matrices
   assert (shape.accuracy, shape.counts.sum()) == (1, 8)
   assert (colour.accuracy, colour.counts.sum()) == (8 / 14, 14)
   assert size.accuracy == 1

@@ -9,7 +9,8 @@ import pytest
 
 from experiments import digits
 from fmvae import experiment, figures, prior
-from fmvae.model import TrainState
+from fmvae.model import Model, TrainState
+from tests import named
 
 SIZE = 8  # of an image, and a border of one pixel
 
@@ -32,7 +33,7 @@ def trained(prepared):
   config = digits.get_config("smoke")
   config.factors = ((12, 9), (4, 2))
   exp = experiment.build(config, data_dir=prepared)
-  state = exp.init()
+  state = experiment.init(exp)
   for k, count in enumerate((5, 3, 9, 8, 2, 7, 4, 6, 1)):
     state = change(state, 0, k, c=100.0 * count)
   return exp, state
@@ -52,7 +53,7 @@ def labels(figure):
 
 def test_six_components_with_the_largest_share(trained):
   exp, state = trained
-  figure = figures.cluster_samples(exp, state, jax.random.key(0))
+  figure = figures.cluster_samples(exp.model, state, jax.random.key(0))
   assert labels(figure) == [
     f"component {k}, {share:.1f} %"
     for k, share in zip(
@@ -70,7 +71,7 @@ def test_six_components_with_the_largest_share(trained):
 
 def test_the_variance_has_the_scale_that_its_heading_states(trained):
   exp, state = trained
-  figure = figures.cluster_samples(exp, state, jax.random.key(0))
+  figure = figures.cluster_samples(exp.model, state, jax.random.key(0))
   axis = figure.axes[1]
   low, white = axis.images[0].get_clim()
   assert axis.get_title() == f"variance\n(white = {white:g})"
@@ -81,7 +82,7 @@ def test_the_variance_has_the_scale_that_its_heading_states(trained):
 
 def test_mean_and_variance_are_those_of_draws(trained):
   exp, state = trained
-  shown = figures.cluster_samples(exp, state, jax.random.key(0), [3])
+  shown = figures.cluster_samples(exp.model, state, jax.random.key(0), [3])
   chosen = jnp.array([3, -1])
   z, _ = prior.sample(jax.random.key(7), state.prior, (4000,), chosen)
   draws = np.asarray(
@@ -100,7 +101,7 @@ def test_a_component_without_spread_shows_its_centre(trained):
   exp, state = trained
   for factor, k, m in ((0, 4, 0.7), (1, 0, -0.4), (1, 1, -0.4)):
     state = change(state, factor, k, m=m, s=1e6, a=1e6, b=1e-6)
-  figure = figures.cluster_samples(exp, state, jax.random.key(0), [4, 2])
+  figure = figures.cluster_samples(exp.model, state, jax.random.key(0), [4, 2])
   z = jnp.concatenate([jnp.full(12, 0.7), jnp.full(4, -0.4)])
   centre = exp.model.likelihood.mean(exp.model.vae.decode(state.params, z))
   mean, variance, samples = (
@@ -121,7 +122,9 @@ def test_the_other_factor(trained):
     state = change(state, 0, k, m=0.7, **tight)
   for k, m in enumerate((-2.0, 2.0)):
     state = change(state, 1, k, m=m, **tight)
-  figure = figures.cluster_samples(exp, state, jax.random.key(0), [1, 0], 1)
+  figure = figures.cluster_samples(
+    exp.model, state, jax.random.key(0), [1, 0], 1
+  )
   for shown, m in zip(tiles(figure.axes[0], 1), (2.0, -2.0), strict=True):
     z = jnp.concatenate([jnp.full(12, 0.7), jnp.full(4, m)])
     centre = exp.model.likelihood.mean(exp.model.vae.decode(state.params, z))
@@ -136,7 +139,7 @@ def test_pruned_components_are_marked_and_finite(trained):
   exp, state = trained
   h = prior.Hyperprior()
   state = change(state, 0, 3, m=h.m0, s=h.s0, a=h.a0, b=h.b0, c=h.c0)
-  figure = figures.cluster_samples(exp, state, jax.random.key(0), (2, 3))
+  figure = figures.cluster_samples(exp.model, state, jax.random.key(0), (2, 3))
   assert labels(figure)[1] == "component 3, pruned"
   assert "pruned" not in labels(figure)[0]
   colors = [t.get_color() for t in figure.axes[0].get_yticklabels()]
@@ -145,13 +148,19 @@ def test_pruned_components_are_marked_and_finite(trained):
     assert np.isfinite(axis.images[0].get_array()).all()
 
 
-def test_colour_images_have_a_grey_variance(trained, monkeypatch):
+def test_colour_images_have_a_grey_variance(trained):
   exp, state = trained
   pixels = np.random.default_rng(0).uniform(size=(10, 100, SIZE, SIZE, 3))
-  monkeypatch.setattr(
-    "fmvae.figures.images.decode", lambda *_: pixels.astype(np.float32)
-  )
-  figure = figures.cluster_samples(exp, state, jax.random.key(0), [0])
+  rows = iter(pixels.astype(np.float32))
+
+  class Coloured(Model):
+    def draw(self, state, key, components):
+      assert np.shape(components) == (100, 2)
+      return next(rows)
+
+  model = named.recast(exp.model, Coloured)
+  figure = figures.cluster_samples(model, state, jax.random.key(0), [0])
+  assert next(rows, None) is None
   mean, variance, samples = (
     np.asarray(axis.images[0].get_array()) for axis in figure.axes
   )
@@ -176,5 +185,6 @@ def test_colour_images_have_a_grey_variance(trained, monkeypatch):
   ],
 )
 def test_errors_name_the_argument(trained, options, message):
+  exp, state = trained
   with pytest.raises(ValueError, match=message):
-    figures.cluster_samples(*trained, jax.random.key(0), **options)
+    figures.cluster_samples(exp.model, state, jax.random.key(0), **options)

@@ -1,14 +1,15 @@
 """Figures of named factors and grids: layout, what is kept, what is marked."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import numpy as np
 import pytest
 
 from fmvae import figures, prior
-from fmvae.figures import grids, images
 from fmvae.figures import named as named_figures
+from fmvae.model import Model
 from tests import named
 
 KEY = jax.random.key(0)
@@ -25,17 +26,26 @@ def state(exp):
   return named.started(exp)
 
 
+class Recording(Model):
+  """Keeps the z that it renders, and the components that it draws."""
+
+  rendered: ClassVar[list] = []
+  drawn: ClassVar[list] = []
+
+  def render(self, state, z):
+    self.rendered.append(np.asarray(z))
+    return super().render(state, z)
+
+  def draw(self, state, key, components):
+    self.drawn.append(components.copy())
+    return super().draw(state, key, components)
+
+
 @pytest.fixture
-def drawn(monkeypatch):
-  """The z that a figure renders, in order."""
-  seen = []
-
-  def render(experiment, state, z):
-    seen.append(z)
-    return np.zeros((*z.shape[:2], 32, 32, 3))
-
-  monkeypatch.setattr(images, "render", render)
-  return seen
+def recording(exp):
+  Recording.rendered.clear()
+  Recording.drawn.clear()
+  return named.recast(exp.model, Recording)
 
 
 def part(z, factor):
@@ -58,9 +68,9 @@ def without(state, factor, k):
   return state.replace(prior=prior.from_mean_params(factors, h))
 
 
-def test_figure_6_changes_one_property_and_keeps_the_rest(exp, state, drawn):
-  figure = figures.named_rows(exp, state, KEY)
-  (z,) = drawn
+def test_figure_6_changes_one_property_and_keeps_the_rest(state, recording):
+  figure = figures.named_rows(recording, state, KEY)
+  z = np.stack(recording.rendered)
   assert z.shape == (8, 24, 10)  # a column for each of 3 x 4 x 2 settings
   z = z.reshape(8, 3, 4, 2, 10)
   for axis, factor in ((1, 0), (2, 1), (3, 2)):
@@ -76,7 +86,7 @@ def test_figure_6_changes_one_property_and_keeps_the_rest(exp, state, drawn):
   assert names[-1] == "triangle\nyellow\nlarge"
 
 
-def test_figure_6_draws_the_components_that_it_names(exp, state, drawn):
+def test_figure_6_draws_the_components_that_it_names(state, recording):
   # Components far apart and tight, so that z tells its own.
   apart = [
     dataclasses.replace(
@@ -85,27 +95,29 @@ def test_figure_6_draws_the_components_that_it_names(exp, state, drawn):
     for f in state.prior.factors
   ]
   state = state.replace(prior=prior.from_mean_params(apart))
-  figures.named_rows(exp, state, KEY)
-  (z,) = drawn
+  figures.named_rows(recording, state, KEY)
+  z = np.stack(recording.rendered)
+  assert z.shape == (8, 24, 10)
   assigned = prior.codes(state.prior, z, np.full(z.shape, -20.0))
   for row in assigned[..., :3]:
     np.testing.assert_array_equal(row, list(np.ndindex(3, 4, 2)))
 
 
-def test_figure_1_keeps_everything_else_in_a_block(exp, state, drawn):
-  figure = figures.named_blocks(exp, state, KEY)
-  assert len(drawn) == 2
-  for z in drawn:
-    assert z.shape == (12, 5, 10)
+def test_figure_1_keeps_everything_else_in_a_block(state, recording):
+  figure = figures.named_blocks(recording, state, KEY)
+  rows = np.stack(recording.rendered)
+  assert rows.shape == (24, 5, 10)
+  blocks = rows.reshape(2, 12, 5, 10)
+  for z in blocks:
     assert (np.ptp(part(z, 0), axis=1) > 0).all()  # drawn anew in each image
     assert (np.ptp(z[..., 4:], axis=(0, 1)) == 0).all()
-  assert (drawn[0][0, 0] != drawn[1][0, 0]).all()
+  assert (blocks[0, 0, 0] != blocks[1, 0, 0]).all()
   assert labels(figure.axes[0])[0][0] == "disc, red"
 
 
 def test_named_components_that_are_pruned_say_so(exp, state):
   pruned = without(state, 1, 2)
-  figure = figures.named_blocks(exp, pruned, KEY)
+  figure = figures.named_blocks(exp.model, pruned, KEY)
   marked = [x for x in labels(figure.axes[0]) if x[1] == "tab:red"]
   assert [text for text, _ in marked] == [
     f"{shape}, blue (pruned)" for shape in ("disc", "bar", "triangle")
@@ -115,7 +127,7 @@ def test_named_components_that_are_pruned_say_so(exp, state):
 
 
 def test_figure_5_shows_mean_std_and_sample(exp, state):
-  figure = figures.mean_std_sample(exp, state, KEY)
+  figure = figures.mean_std_sample(exp.model, state, KEY)
   (axis,) = figure.axes
   heads = [text for text, _ in labels(axis, "x")]
   assert heads[0] == "mean"
@@ -128,22 +140,14 @@ def test_figure_5_shows_mean_std_and_sample(exp, state):
   assert (std <= 1).all()
 
 
-def test_figure_8_is_a_grid_over_two_factors(exp, state, monkeypatch):
-  monkeypatch.setattr(grids, "_MEAN_OF", 3)
-  seen = []
-  original = type(exp).draw
-
-  def draw(self, state, key, components):
-    seen.append(components.copy())
-    return original(self, state, key, components)
-
-  monkeypatch.setattr(type(exp), "draw", draw)
+def test_figure_8_is_a_grid_over_two_factors(state, recording):
   pruned = without(state, 3, 4)
-  figure = figures.component_grid(exp, pruned, KEY)
+  figure = figures.component_grid(recording, pruned, KEY, num_samples=3)
   # Five components of factor 3 and the ten largest of the twelve of factor 4.
-  assert np.shape(seen) == (50, 3, 5)
-  assert (np.array(seen)[..., :3] == -1).all()
-  shown = {(c[0, 3], c[0, 4]) for c in seen}
+  drawn = np.stack(recording.drawn)
+  assert drawn.shape == (50, 3, 5)
+  assert (drawn[..., :3] == -1).all()
+  shown = {(c[0, 3], c[0, 4]) for c in drawn}
   assert len(shown) == 50
   (axis,) = figure.axes
   assert axis.images[0].get_array().shape == (5 * 33, 10 * 33, 3)
@@ -152,11 +156,11 @@ def test_figure_8_is_a_grid_over_two_factors(exp, state, monkeypatch):
   assert all(colour == "black" for _, colour in labels(axis)[:-1])
 
 
-def test_figures_9_and_10_fix_the_last_named_factor(exp, state, monkeypatch):
-  monkeypatch.setattr(grids, "_MEAN_OF", 2)
-  monkeypatch.setattr(grids, "_SUB_SIDE", 2)
+def test_figures_9_and_10_fix_the_last_named_factor(exp, state):
   for last, name in ((0, "small"), (1, "large")):
-    figure = figures.named_grids(exp, state, KEY, last)
+    figure = figures.named_grids(
+      exp.model, state, KEY, last, side=2, num_samples=2
+    )
     titles = [axis.get_title() for axis in figure.axes if axis.get_visible()]
     assert len(titles) == 12
     assert titles[0] == f"(disc, red, {name})"
@@ -164,20 +168,22 @@ def test_figures_9_and_10_fix_the_last_named_factor(exp, state, monkeypatch):
     # The two unnamed factors, the one with most components first.
     assert figure.axes[0].get_ylabel() == "factor 4"
     assert figure.axes[0].get_xlabel() == "factor 3"
+    picture = figure.axes[0].images[0].get_array()
+    assert picture.shape == (2 * 33, 2 * 33, 3)
 
 
 def test_what_a_figure_needs_is_said(exp, state):
   plain = named.build(dataset={"labels": ()})
   for draw in (figures.named_rows, figures.named_blocks, figures.named_grids):
     with pytest.raises(ValueError, match="iterates over named factors"):
-      draw(plain, state, KEY)
+      draw(plain.model, state, KEY)
   with pytest.raises(ValueError, match="size has no component 2"):
-    figures.named_grids(exp, state, KEY, 2)
+    figures.named_grids(exp.model, state, KEY, 2)
   one = named.build(dataset={"labels": ()}, factors=((10, 4),))
   with pytest.raises(ValueError, match="two factors, the run has one"):
-    figures.component_grid(one, state, KEY)
+    figures.component_grid(one.model, state, KEY)
   labels = ((0, "shape"), (1, "colour"), (2, "size"), (4, "background"))
   few = named.build(dataset={"labels": labels})
   with pytest.raises(ValueError, match="without a name, the run has 1"):
-    figures.named_grids(few, state, KEY)
-  assert named_figures.settings(few, state)[0].names[-1] == "dark"
+    figures.named_grids(few.model, state, KEY)
+  assert named_figures.settings(few.model, state)[0].names[-1] == "dark"

@@ -14,7 +14,7 @@ def test_pruned_components_are_marked_and_finite(prepared):
   config = digits.get_config("smoke")
   config.factors = ((12, 5), (4, 2))
   exp = experiment.build(config, data_dir=prepared)
-  state = exp.init()
+  state = experiment.init(exp)
   # Component 3 of factor 0 back at the hyperprior: 0.02 degrees of freedom.
   f, h = state.prior.factors[0], prior.Hyperprior()
   gone = {"m": h.m0, "s": h.s0, "a": h.a0, "b": h.b0, "c": h.c0}
@@ -23,7 +23,7 @@ def test_pruned_components_are_marked_and_finite(prepared):
   )
   factors = (pruned, state.prior.factors[1])
   state = state.replace(prior=prior.from_mean_params(factors, h))
-  figure = figures.component_samples(exp, state, jax.random.key(0))
+  figure = figures.component_samples(exp.model, state, jax.random.key(0))
   axes = figure.axes
   assert len(axes) == 3
   labels = [t.get_text() for t in axes[1].get_yticklabels()]

@@ -56,7 +56,7 @@ def test_the_judge(finished):
   workdir, flags, _ = finished
   done = run("judge", *flags, "--steps=20", "--pictures=30")
   assert done.returncode == 0, done.stderr
-  assert "30 generated pictures by the judge" in done.stdout
+  assert "the classifier on 30 generated pictures" in done.stdout
   record = json.loads((workdir / "judge.json").read_text())
   counts = record["generated"]["label"]["counts"]
   assert sum(map(sum, counts)) == 30

@@ -10,9 +10,8 @@ from experiments.studies import faults
 from fmvae.training import processes
 
 
-def test_two_processes_make_the_run_of_one_whatever_happens(bench, monkeypatch):
-  monkeypatch.setattr(faults, "_STEPS", {1: 25, 2: 25})
-  one, two = bench.run("one"), bench.run("two", 2)
+def test_two_processes_make_the_run_of_one_whatever_happens(bench):
+  one, two = bench.run("one", steps=25), bench.run("two", 2, steps=25)
   one.finish()
 
   two.start()

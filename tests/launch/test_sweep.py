@@ -15,6 +15,7 @@ import pytest
 from experiments import digits
 from fmvae import config as config_lib
 from fmvae import experiment
+from fmvae.model import pack
 from fmvae.training import checkpoints, loop
 from tests.launch.test_launch import ROOT, run
 
@@ -22,7 +23,7 @@ from tests.launch.test_launch import ROOT, run
 FLAGS = (
   "--config=experiments/sweeps/figure3_digits.py:smoke",
   "--config.seeds=(0,)",
-  "--config.components=(1600,2)",
+  "--config.num_components=(1600,2)",
   "--config.runs.digits.init_encodings=1600",
   "--config.importance_samples=3",
 )
@@ -92,8 +93,9 @@ def test_a_shared_pretraining_changes_nothing(prepared, tmp_path):
     loop.prepare(exp, tmp_path / name, devices)
     loop.train(exp, tmp_path / name, devices, initial)
     with checkpoints.Checkpoints(tmp_path / name) as saved:
-      states.append(saved.restore(exp.init()).state)
-  whole, shared = (s.replace(key=jax.random.key_data(s.key)) for s in states)
+      like = experiment.init(exp)
+      states.append(saved.restore(like).state)
+  whole, shared = map(pack, states)
   jax.tree.map(np.testing.assert_array_equal, whole, shared)
   results = [
     json.loads((tmp_path / name / "results.json").read_text())
@@ -118,8 +120,14 @@ def test_another_or_unfinished_pretraining_is_refused(prepared, tmp_path):
 @pytest.mark.parametrize(
   ("flags", "message"),
   [
-    (["--config.components=(0,)"], "config.components must be different"),
-    (["--engine=slurm", "--slurm=partition"], "is not of the form name=value"),
+    (
+      ["--config.num_components=(0,)"],
+      "config.num_components must be different",
+    ),
+    (
+      ["--engine=slurm", "--slurm=partition"],
+      "--slurm must hold name=value, got 'partition'",
+    ),
     (["--config.runs.digits.batch_size=0"], "config.batch_size"),
     (["stray"], "unexpected argument 'stray'"),
   ],

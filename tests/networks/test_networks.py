@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fmvae import networks
+from fmvae import likelihoods, networks
 
 SHAPES = {"mlp": (5, 4, 3), "conv28": (28, 28, 1), "conv64": (64, 64, 3)}
 SMALL = {"mlp": {"hidden": (8, 6)}, "conv28": {}, "conv64": {"width": 4}}
@@ -14,7 +14,7 @@ def _make(name, likelihood, latent_dim=3, **options):
     name,
     latent_dim=latent_dim,
     image_shape=SHAPES[name],
-    likelihood=likelihood,
+    channels=likelihoods.get(likelihood).channels(SHAPES[name][-1]),
     **options,
   )
 
@@ -163,14 +163,31 @@ def test_equal_arguments_make_equal_networks():
   [
     ("conv32", {}, "network must be one of .*conv28.*conv32"),
     ("conv28", {"image_shape": (28, 28, 3)}, r"network 'conv28'.*28, 28, 3"),
-    ("conv64", {"image_shape": (16, 16, 3)}, r"'conv64'.*32, 32, 3\), not.*16"),
-    ("conv28", {"width": 2}, "network 'conv28' takes the options.*'width'"),
-    ("mlp", {"image_shape": (28, 28)}, r"network 'mlp'.*H, W, C.*28, 28"),
-    ("mlp", {"likelihood": "poisson"}, "likelihood must be one of.*poisson"),
+    (
+      "conv64",
+      {"image_shape": (16, 16, 3)},
+      r"32, 32, 3\) for network 'conv64', got \(16, 16, 3\)",
+    ),
+    (
+      "conv28",
+      {"width": 2},
+      r"^network 'conv28' must have options of \[\], got \['width'\]$",
+    ),
+    (
+      "conv64",
+      {"width": 4, "hidden": (8,), "depth": 2},
+      r"'conv64' must have options of \['width'\], got \['depth', 'hidden'\]$",
+    ),
+    ("mlp", {"image_shape": (28, 28)}, r"H, W, C.*network 'mlp'.*28, 28"),
+    (
+      "mlp",
+      {"likelihood": "gaussian"},
+      r"'mlp' must have options of \['hidden'\], got \['likelihood'\]$",
+    ),
   ],
 )
 def test_make_rejects(name, arguments, message):
-  defaults = {"image_shape": SHAPES.get(name), "likelihood": "bernoulli"}
+  defaults = {"image_shape": SHAPES.get(name), "channels": 1}
   with pytest.raises(ValueError, match=message):
     networks.make(name, latent_dim=2, **(defaults | arguments))
 

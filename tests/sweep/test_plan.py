@@ -32,16 +32,18 @@ def test_every_sweep_can_be_laid_out(name, arg, tmp_path):
   config = module.get_config(arg)
   plan = sweep.plan.make(config, tmp_path)
   each = len(config.runs) * len(config.seeds)
-  assert len(plan.points) == each * (len(config.components) + 1)
+  assert len(plan.points) == each * (len(config.num_components) + 1)
   assert "python -m launch.sweep" in module.__doc__
   assert not any(tmp_path.iterdir())  # nothing is written yet
 
 
 def test_one_run_can_be_picked_by_name(tmp_path):
-  plan = sweep.plan.make(figure3_mlp.get_config("omniglot"), tmp_path)
+  plan = sweep.plan.make(figure3_mlp.get_config("run=omniglot"), tmp_path)
   assert {point.run for point in plan.points} == {"omniglot"}
-  with pytest.raises(ValueError, match="'smoke' or one of mnist, omniglot"):
-    figure3_mlp.get_config("celeb_a")
+  with pytest.raises(ValueError, match="one of mnist, omniglot, got 'celeb_a'"):
+    figure3_mlp.get_config("run=celeb_a")
+  with pytest.raises(ValueError, match=r"smoke \(bool\), run \(str\), got 'x'"):
+    figure3_mlp.get_config("x")
 
 
 def test_pretraining_is_shared_by_the_k_of_a_seed_and_data_set(tmp_path):
@@ -59,7 +61,7 @@ def test_pretraining_is_shared_by_the_k_of_a_seed_and_data_set(tmp_path):
 
 
 def test_runs_share_what_they_can_and_no_more(tmp_path):
-  config = digits(seeds=(0,), components=(2,))
+  config = digits(seeds=(0,), num_components=(2,))
   base = config.runs.digits
   for name, field, value in (
     ("svi", "svi.kappa", 0.6),
@@ -100,8 +102,14 @@ def test_importance_sampling_is_a_task_of_its_own(tmp_path):
 @pytest.mark.parametrize(
   ("fields", "message"),
   [
-    ({"components": (1, 0)}, "config.components must be different integers"),
-    ({"components": (2, 2)}, "config.components must be different integers"),
+    (
+      {"num_components": (1, 0)},
+      "config.num_components must be different integers",
+    ),
+    (
+      {"num_components": (2, 2)},
+      "config.num_components must be different integers",
+    ),
     ({"seeds": ()}, "at least one seed"),
     ({"seeds": (0.5,)}, "config.seeds must be different integers"),
     ({"importance_samples": -1}, "config.importance_samples"),

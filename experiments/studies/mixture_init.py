@@ -7,7 +7,7 @@ minutes on two cores, after the pre-training (four):
 
   python -m launch.train --config=experiments/mnist_mlp.py \\
     --workdir=runs/pretrained --config.steps.prior=0 --config.steps.joint=0
-  python -m experiments.studies.mixture_start --workdir=runs/pretrained
+  python -m experiments.studies.mixture_init --workdir=runs/pretrained
 """
 
 import collections
@@ -20,12 +20,14 @@ from absl import app, flags
 
 from experiments.studies import frozen
 from fmvae import prior
-from fmvae.evaluation.bound import num_used, perplexity
+from fmvae.evaluation.collapse import num_used, perplexity
 from fmvae.storage import replacing
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
-_OUT = "experiments/results/mixture_start.csv"
-_COMPONENTS = (16, 128, 512)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "The folder of the pre-trained run.", required=True
+)
+_OUT = "experiments/results/mixture_init.csv"
+_NUM_COMPONENTS = (16, 128, 512)
 _SEEDS = (0, 1)
 _STEPS = 2000
 
@@ -34,15 +36,21 @@ def main(argv: list[str]) -> None:
   workdir = pathlib.Path(_WORKDIR.value)
   exp, train, test = frozen.encodings(argv, workdir)
   schedule = prior.robbins_monro(**exp.config.svi)
-  names = ("N(0, 1)", "0.1 N(0, 1)", "random points", "k-means")
-  settings = [(n, k, s) for n in names for k in _COMPONENTS for s in _SEEDS]
+  settings = [
+    (name, k, seed)
+    for name in frozen.INITS
+    for k in _NUM_COMPONENTS
+    for seed in _SEEDS
+  ]
   with replacing(pathlib.Path(_OUT)) as path, path.open("w") as file:
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(
       ["start", "K", "seed", "kl_z", "kl_r", "cost", "used", "perplexity"]
     )
     for name, k, seed in tqdm.tqdm(settings, unit="start"):
-      state = frozen.start(name, jax.random.key(seed), k, *train)
+      state = frozen.init(
+        name, jax.random.key(seed), k, *train, num_data=len(exp.train)
+      )
       updated = frozen.updates(
         state, *train, schedule=schedule, num=_STEPS, seed=seed
       )
@@ -50,7 +58,7 @@ def main(argv: list[str]) -> None:
       kl_z, kl_r, share = jax.device_get(frozen.costs(state, *test))
       scores = (kl_z, kl_r, kl_z + kl_r, perplexity(share))
       *numbers, effective = (f"{score:.2f}" for score in scores)
-      (used,) = num_used(state)
+      (used,) = num_used(prior.usage(state))
       rows.writerow([name, k, seed, *numbers, used, effective])
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from experiments import digits
 from fmvae import evaluation, experiment
-from fmvae.evaluation.bound import perplexity
+from fmvae.evaluation import perplexity
+from tests import named
 
 
 def test_perplexity_counts_components_in_effect():
@@ -15,7 +16,7 @@ def test_perplexity_counts_components_in_effect():
 
 
 @pytest.mark.parametrize(
-  ("components", "perplexities", "kl_rs", "collapsed"),
+  ("num_components", "perplexities", "kl_rs", "collapsed"),
   [
     ((1,), (1.0,), (0.0,), False),  # one component has nothing to collapse
     ((16,), (14.0,), (2.4,), False),
@@ -29,22 +30,22 @@ def test_perplexity_counts_components_in_effect():
   ],
 )
 def test_collapse_warning_names_the_remedy(
-  components, perplexities, kl_rs, collapsed
+  num_components, perplexities, kl_rs, collapsed
 ):
-  message = evaluation.collapse_warning(components, perplexities, kl_rs)
+  message = evaluation.collapse_warning(num_components, perplexities, kl_rs)
   assert (message is not None) == collapsed
   if message:
     assert "config.steps.pretrain" in message
 
 
 def test_the_start_uses_the_training_set_not_the_labels(prepared):
-  config = digits.get_config("10")
+  config = digits.get_config("k=10")
   exp = experiment.build(config, data_dir=prepared)
   config.dataset.labels = ((0, "label"),)
   labelled = experiment.build(config, data_dir=prepared)
   assert (labelled.train.labels >= 0).all()
   assert (exp.train.labels == -1).all()
-  first, second = (e.start_prior(e.init()).prior for e in (exp, labelled))
+  first, second = (named.with_prior(e).prior for e in (exp, labelled))
   np.testing.assert_array_equal(first.factors[0].m, second.factors[0].m)
   # No two components alike, all of the same weight: 1,500 points in all.
   assert len(np.unique(np.asarray(first.factors[0].m), axis=0)) == 10

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fmvae import data
-from fmvae.data import imagesets, sources
+from fmvae.data import catalogue, imagesets
 from fmvae.data.digits import UciDigits
 
 
@@ -23,8 +23,8 @@ def test_digits(prepared):
   assert train.images.shape == (1_500, 8, 8, 1)
   assert test.images.shape == (297, 8, 8, 1)
   assert train.images.dtype == np.uint8
-  assert set(train.labels) == {"label"}
-  assert train.labels["label"].dtype == np.int32
+  assert set(train.features) == {"label"}
+  assert train.features["label"].dtype == np.int32
   assert hashlib.sha256(train.images.tobytes()).hexdigest()[:16] == (
     "a621c9472a1b2925"
   )
@@ -35,7 +35,7 @@ def test_digits(prepared):
     for levels, label in zip(digits.images, digits.target, strict=True)
   ]
   for part, rows in ((train, expected[:1_500]), (test, expected[1_500:])):
-    pairs = zip(part.images, part.labels["label"], strict=True)
+    pairs = zip(part.images, part.features["label"], strict=True)
     found = [(image.tobytes(), int(label)) for image, label in pairs]
     assert sorted(found) == sorted(rows)
 
@@ -46,12 +46,16 @@ def test_an_image_set_is_frozen(prepared):
     images.split = "train"
 
 
-def test_the_second_load_reads_the_prepared_copy(prepared, monkeypatch):
-  def refuse(*args):
-    raise AssertionError("prepared again")
+def test_the_second_load_reads_the_prepared_copy(prepared, tmp_path):
+  class Refusing(UciDigits, skip_registration=True):
+    name = "uci_digits"
 
-  monkeypatch.setattr(UciDigits, "_split_generators", refuse)
-  assert len(data.load("uci_digits", "train", data_dir=prepared).images)
+    def _split_generators(self, dl_manager):
+      raise AssertionError("prepared again")
+
+  assert len(data.load(Refusing, "train", data_dir=prepared).images)
+  with pytest.raises(AssertionError, match="prepared again"):
+    data.load(Refusing, "train", data_dir=tmp_path)
 
 
 def test_no_tensorflow_and_a_light_import(tmp_path):
@@ -67,49 +71,57 @@ assert "tensorflow" not in sys.modules
   subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_a_crash_leaves_nothing_behind(tmp_path, monkeypatch):
-  generate = UciDigits._generate_examples
+def test_a_crash_leaves_nothing_behind(tmp_path):
+  class Crashing(UciDigits, skip_registration=True):
+    name = "uci_digits"
 
-  def crash(self, images, labels):
-    yield from list(generate(self, images, labels))[:100]
-    raise RuntimeError("power cut")
+    def _generate_examples(self, images, labels):
+      yield from list(super()._generate_examples(images, labels))[:100]
+      raise RuntimeError("power cut")
 
-  with monkeypatch.context() as patch:
-    patch.setattr(UciDigits, "_generate_examples", crash)
-    with pytest.raises(RuntimeError, match="power cut"):
-      data.load("uci_digits", "train", data_dir=tmp_path)
+  with pytest.raises(RuntimeError, match="power cut"):
+    data.load(Crashing, "train", data_dir=tmp_path)
   assert not list((tmp_path / "uci_digits").iterdir())
   assert len(data.load("uci_digits", "train", data_dir=tmp_path).images) == 1500
 
 
-def test_another_process_may_prepare_first(tmp_path, prepared, monkeypatch):
-  generate = UciDigits._generate_examples
+def test_another_process_may_prepare_first(tmp_path, prepared):
+  folders = [root / "uci_digits" / "1.0.0" for root in (prepared, tmp_path)]
 
-  def overtaken(self, images, labels):
-    if not (tmp_path / "uci_digits" / "1.0.0").exists():
-      shutil.copytree(
-        prepared / "uci_digits" / "1.0.0", tmp_path / "uci_digits" / "1.0.0"
-      )
-    yield from generate(self, images, labels)
+  class Overtaken(UciDigits, skip_registration=True):
+    name = "uci_digits"
 
-  monkeypatch.setattr(UciDigits, "_generate_examples", overtaken)
-  assert len(data.load("uci_digits", "train", data_dir=tmp_path).images) == 1500
+    def _generate_examples(self, images, labels):
+      if not folders[1].exists():
+        shutil.copytree(*folders)
+      yield from super()._generate_examples(images, labels)
+
+  assert len(data.load(Overtaken, "train", data_dir=tmp_path).images) == 1500
 
 
 # What is kept decoded
 
 
-def test_decoded_images_are_kept_and_read_back(copy, monkeypatch):
+def test_decoded_images_are_kept_and_read_back(copy):
+  class Unread(UciDigits, skip_registration=True):
+    name = "uci_digits"
+
+    @staticmethod
+    def to_array(image):
+      raise AssertionError("read from its record")
+
   root = copy.parent.parent
+  with pytest.raises(AssertionError, match="read from its record"):
+    data.load(Unread, "train", data_dir=root)
   first = data.load("uci_digits", "train", data_dir=root)
   (kept,) = copy.glob("decoded-*")
-  with monkeypatch.context() as patch:
-    patch.setattr(imagesets, "_decode", None)  # would raise TypeError
-    second = data.load("uci_digits", "train", data_dir=root)
+  second = data.load(Unread, "train", data_dir=root)
   np.testing.assert_array_equal(first.images, second.images)
-  np.testing.assert_array_equal(first.labels["label"], second.labels["label"])
+  np.testing.assert_array_equal(
+    first.features["label"], second.features["label"]
+  )
   assert second.images.dtype == np.uint8
-  assert second.labels["label"].dtype == np.int32
+  assert second.features["label"].dtype == np.int32
 
   whole = kept.read_bytes()
   for damaged in (b"", whole[: len(whole) // 2], b"stray"):
@@ -158,7 +170,7 @@ def test_resplit_draws_from_all_images_once(prepared):
     return sorted(
       (image.tobytes(), int(label))
       for part in sets
-      for image, label in zip(part.images, part.labels["label"], strict=True)
+      for image, label in zip(part.images, part.features["label"], strict=True)
     )
 
   everything = rows(parts)
@@ -224,7 +236,7 @@ def test_no_network(tmp_path, monkeypatch):
   def refuse(*args, **kwargs):
     raise OSError("no route")
 
-  monkeypatch.setattr(sources.urllib.request, "urlopen", refuse)
+  monkeypatch.setattr(catalogue.urllib.request, "urlopen", refuse)
   with pytest.raises(data.DataError, match=r"no route.*t10k.*--manual_dir"):
     data.load("mnist", "train", data_dir=tmp_path)
 
