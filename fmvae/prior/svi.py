@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior import normal_gamma
+from fmvae.prior.checks import check_num_data
 from fmvae.prior.normal_gamma import NormalGamma
 from fmvae.prior.responsibilities import centre, responsibilities
 from fmvae.prior.state import (
@@ -114,7 +115,7 @@ def svi_update(
   loc: Array,
   log_var: Array,
   *,
-  num_data: float,
+  num_data: Array | float,
   step_size: Array | float,
   labels: Array | None = None,
   axis_name: str | None = None,
@@ -139,10 +140,10 @@ def svi_update(
     The new state.
 
   Raises:
-    ValueError: an argument of the wrong shape or type, N not positive.
+    ValueError: an argument of the wrong shape or type, or N not positive. A
+      traced N is not looked at.
   """
-  if isinstance(num_data, int | float) and not num_data > 0:
-    raise ValueError(f"num_data must be positive, got {num_data}")
+  check_num_data(num_data)
   gammas = responsibilities(state, loc, log_var, labels)
   num_points = jnp.asarray(loc.size // loc.shape[-1], loc.dtype)
 

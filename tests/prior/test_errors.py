@@ -4,6 +4,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import fmvae.prior as prior
@@ -110,7 +111,10 @@ def test_components(state):
     prior.sample(KEY, state, shape=(4,), components=LABELS)
 
 
-@pytest.mark.parametrize("num_data", [0, -3])
+@pytest.mark.parametrize(
+  "num_data",
+  [0, -3, float("nan"), np.float32(-5), np.zeros((), int), jnp.array(-5.0)],
+)
 def test_num_data(num_data, state):
   with raises("num_data", num_data):
     update(state, POINT, POINT, num_data=num_data)
