@@ -268,14 +268,3 @@ def check_encodings(latent: int, loc: Array, log_var: Array) -> None:
     raise ValueError(
       f"log_var must have the shape of loc, {loc.shape}, got {log_var.shape}"
     )
-
-
-def check_labels(
-  labels: Array, num_factors: int, leading: tuple[int, ...]
-) -> None:
-  """Raises ValueError unless integers `[*leading, I]`."""
-  wanted = (*leading, num_factors)
-  if not jnp.issubdtype(labels.dtype, jnp.integer):
-    raise ValueError(f"labels must be integers {wanted}, got {labels.dtype}")
-  if labels.shape != wanted:
-    raise ValueError(f"labels must be {wanted}, got {labels.shape}")

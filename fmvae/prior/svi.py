@@ -131,7 +131,8 @@ def svi_update(
     log_var: encoder log variances `[..., L]`.
     num_data: N, the size of the training set.
     step_size: rho in [0, 1]; one goes to the optimum of this batch.
-    labels: int `[..., I]`, -1 where missing.
+    labels: int `[..., I]`, a component below K_i or -1 where missing. A traced
+      one outside that range counts as missing.
     axis_name: a mapped axis over which the batch is split evenly. The sums
       run over the global batch, so that the result does not depend on how it
       was split.
@@ -140,8 +141,8 @@ def svi_update(
     The new state.
 
   Raises:
-    ValueError: an argument of the wrong shape or type, or N not positive. A
-      traced N is not looked at.
+    ValueError: an argument of the wrong shape or type, a label out of range,
+      or N not positive. Traced values are not looked at.
   """
   check_num_data(num_data)
   gammas = responsibilities(state, loc, log_var, labels)
