@@ -127,7 +127,8 @@ def svi_update(
 
   Args:
     state: the prior.
-    loc: encoder means `[..., L]`, this device's part of the batch.
+    loc: encoder means `[..., L]`, this device's part of the batch; at least one
+      point.
     log_var: encoder log variances `[..., L]`.
     num_data: N, the size of the training set.
     step_size: rho in [0, 1]; one goes to the optimum of this batch.
@@ -141,11 +142,13 @@ def svi_update(
     The new state.
 
   Raises:
-    ValueError: an argument of the wrong shape or type, a label out of range,
-      or N not positive. Traced values are not looked at.
+    ValueError: an argument of the wrong shape or type, no point at all, a
+      label out of range, or N not positive. Traced values are not looked at.
   """
   check_num_data(num_data)
   gammas = responsibilities(state, loc, log_var, labels)
+  if loc.size == 0:
+    raise ValueError(f"loc must hold at least one point, got {loc.shape}")
   num_points = jnp.asarray(loc.size // loc.shape[-1], loc.dtype)
 
   def psum(tree):

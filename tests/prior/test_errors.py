@@ -85,9 +85,19 @@ def test_data_of_init():
     prior.init(KEY, [(7, 2)], loc=POINT, log_var=POINT[:4])
 
 
-def test_last_axis_of_z(state):
-  with raises("z", 7, (5, 6)):
-    prior.log_prob(state, jnp.zeros((5, 6)))
+@pytest.mark.parametrize("shape", [(0, 7), (3, 0, 7)])
+def test_no_points(shape, state):
+  none = jnp.zeros(shape)
+  with raises("loc", "at least one", shape):
+    traced(update)(state, none, none)
+  with raises("loc", 7, "N >= K = 2", shape):
+    prior.init(KEY, [(7, 2)], loc=none, log_var=none)
+
+
+@pytest.mark.parametrize("wrong", [(5, 6), (5, 8), ()])
+def test_last_axis_of_z(wrong, state):
+  with raises("z", 7, wrong):
+    prior.log_prob(state, jnp.zeros(wrong))
 
 
 @pytest.mark.parametrize("name", TAKING_LABELS)
