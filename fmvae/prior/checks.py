@@ -29,6 +29,13 @@ def check_num_data(num_data: ArrayLike) -> None:
     raise ValueError(f"num_data must be positive, got {num_data}")
 
 
+def check_step_size(step_size: ArrayLike) -> None:
+  """Raises ValueError where rho is known to be outside [0, 1]."""
+  value = concrete(step_size)
+  if value is not None and not np.all((value >= 0) & (value <= 1)):
+    raise ValueError(f"step_size must be in [0, 1], got {step_size}")
+
+
 def as_index(name: str, index: ArrayLike, sizes: tuple[int, ...]) -> Array:
   """`index` with -1 wherever it names no component.
 

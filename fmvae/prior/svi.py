@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior import normal_gamma
-from fmvae.prior.checks import check_num_data
+from fmvae.prior.checks import check_num_data, check_step_size
 from fmvae.prior.normal_gamma import NormalGamma
 from fmvae.prior.responsibilities import centre, responsibilities
 from fmvae.prior.state import (
@@ -142,10 +142,11 @@ def svi_update(
     The new state.
 
   Raises:
-    ValueError: an argument of the wrong shape or type, no point at all, a
-      label out of range, or N not positive. Traced values are not looked at.
+    ValueError: an argument of the wrong shape or type, no point at all, or a
+      label, N or rho out of range. Traced values are not looked at.
   """
   check_num_data(num_data)
+  check_step_size(step_size)
   gammas = responsibilities(state, loc, log_var, labels)
   if loc.size == 0:
     raise ValueError(f"loc must hold at least one point, got {loc.shape}")

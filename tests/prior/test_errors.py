@@ -175,6 +175,20 @@ def test_components(state):
 
 
 @pytest.mark.parametrize(
+  "step_size",
+  [2, -0.1, float("nan"), np.float32(1.5), np.array(-1), jnp.array(1.5)],
+)
+def test_step_size(step_size, state):
+  with raises("step_size", "[0, 1]", step_size):
+    update(state, POINT, POINT, step_size=step_size)
+
+
+@pytest.mark.parametrize("step_size", [0, 1, np.float64(0.0), jnp.array(1.0)])
+def test_ends_of_step_size(step_size, state):
+  assert_finite(update(state, POINT, POINT, step_size=step_size))
+
+
+@pytest.mark.parametrize(
   "num_data",
   [0, -3, float("nan"), np.float32(-5), np.zeros((), int), jnp.array(-5.0)],
 )
