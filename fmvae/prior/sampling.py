@@ -114,6 +114,7 @@ def _factor_log_prob(f: MeanParams, z: Array) -> Array:
     return total - (a + 0.5) * log1p_u2, None
 
   total = jnp.broadcast_to(constants, (z.shape[0], *constants.shape))
+  total = total.astype(jnp.result_type(total, z))  # the sum's from the start
   columns = (z.T, f.m.T, jnp.exp(-log_scale).T, f.a.T)
   return jax.nn.logsumexp(lax.scan(add_dimension, total, columns)[0], -1)
 
