@@ -24,6 +24,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 
@@ -190,7 +191,8 @@ class _Convolution(nn.Module):
 
   The parameters, `kernel` `[3, 3, in, features]` and `bias` `[features]`, and
   their initial values are those of the Flax module of that name, so that either
-  reads the other's checkpoints.
+  reads the other's checkpoints. They are float32 in double precision too, and
+  meet the input in the dtype to which Flax promotes the three.
 
   Attributes:
     features: output channels.
@@ -200,12 +202,16 @@ class _Convolution(nn.Module):
   features: int
   stride: int = 1
 
-  def parameters(self, channels: int) -> tuple[jax.Array, jax.Array]:
-    """The kernel and the bias."""
-    shape = (3, 3, channels, self.features)
-    kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-    bias = self.param("bias", nn.initializers.zeros, (self.features,))
-    return kernel, bias
+  def with_parameters(
+    self, x: jax.Array
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`x`, the kernel and the bias, in one dtype."""
+    features, dtype = self.features, jnp.float32
+    shape = (3, 3, x.shape[-1], features)
+    kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, dtype)
+    bias = self.param("bias", nn.initializers.zeros, (features,), dtype)
+    x, kernel, bias = promote_dtype(x, kernel, bias)
+    return x, kernel, bias
 
 
 class Conv(_Convolution):
@@ -214,7 +220,7 @@ class Conv(_Convolution):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """`[..., H, W, in]` -> `[..., H / stride, W / stride, features]`."""
-    kernel, bias = self.parameters(x.shape[-1])
+    x, kernel, bias = self.with_parameters(x)
     return conv(x, kernel, self.stride) + bias
 
 
@@ -224,5 +230,5 @@ class ConvTranspose(_Convolution):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """`[..., H, W, in]` -> `[..., stride H, stride W, features]`."""
-    kernel, bias = self.parameters(x.shape[-1])
+    x, kernel, bias = self.with_parameters(x)
     return conv_transpose(x, kernel, self.stride) + bias

@@ -1,10 +1,34 @@
-"""The Dirichlet distribution of the mixing weights of one factor."""
+"""The Dirichlet distribution of the mixing weights of one factor.
+
+Its divergence from the hyperprior (line 4e; the paper takes the standard form
+as known) is a sum of Bregman divergences of lgamma, less that of the totals
+C = sum c and C0 = K c0,
+
+  KL = sum_k d(c0, c_k) - d(C0, C)
+  d(y, x) = lgamma(y) - lgamma(x) - (y - x) psi(x),
+
+whose terms of size c log c cancel. With Stirling's
+
+  lgamma(x) = x log x - x - log(x) / 2 + log(2 pi) / 2 + R(x)
+
+they do so symbolically: x log x - x leaves one sum of positive terms, and
+
+  KL = c0 sum_k h(c_k, C / K) + sum_k e(c0, c_k) - e(C0, C)
+  e(y, x) = h(y, x) / 2 + R(y) - R(x) - (y - x) R'(x)
+  h(y, x) = y / x - 1 - log(y / x)
+
+has the digits of its largest term for counts of any size. The differences
+y - x are taken first, since they are exact where the two are close.
+"""
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jax.scipy.special import digamma, gammaln
 
-from fmvae.prior.normal_gamma import gamma_entropy_term
+from fmvae.prior.normal_gamma import LOG_2PI, exact_or_series
+
+_NEAR = 0.25  # up to this |y / x - 1| the series of h serves
+_TERMS = 9  # of that series, exact to 1e-16 there
 
 
 def expected_log_weights(c: Array) -> Array:
@@ -13,19 +37,58 @@ def expected_log_weights(c: Array) -> Array:
 
 
 def kl_to_symmetric(c: Array, c0: float) -> Array:
-  """KL(Dir(c) || Dir(c0, .., c0)) in nats, `[...]` for c `[..., K]`.
+  """KL(Dir(c) || Dir(c0, .., c0)) in nats, `[...]` for c `[..., K]`."""
+  num, total = c.shape[-1], jnp.sum(c, -1)
+  about = lax.stop_gradient(total / num)[..., None]
+  from_mean = c - about
+  off = jnp.mean(from_mean, -1, keepdims=True)  # what `about` lost to rounding
+  each = c0 * _log_excess(from_mean - off, c, about + off)
+  each += _beyond_leading(c0 - c, jnp.asarray(c0, c.dtype), c)
+  total_0 = jnp.asarray(num * c0, c.dtype)
+  whole = _beyond_leading(jnp.sum(c0 - c, -1), total_0, total)
+  return jnp.sum(each, -1) - whole
 
-  Line 4e; the paper takes its standard form as known. The terms of size
-  sum(c) log sum(c) cancel; `gamma_entropy_term` takes them together.
+
+def _beyond_leading(difference: Array, y: Array, x: Array) -> Array:
+  """e(y, x), from `difference` = y - x too."""
+  rest = _stirling_rest(y) - _stirling_rest(x)
+  slope = difference * _stirling_rest_slope(x)
+  return 0.5 * _log_excess(difference, y, x) + (rest - slope)
+
+
+def _log_excess(difference: Array, y: Array, x: Array) -> Array:
+  """h(y, x), from `difference` = y - x too.
+
+  Near y = x by the series of log(y / x) = 2 artanh(s), s = (y - x) / (y + x),
+  whose first term is taken together with y / x - 1.
   """
-  num = c.shape[-1]
-  total = jnp.sum(c, -1)
-  base = num * gammaln(jnp.asarray(c0, c.dtype)) - gammaln(
-    jnp.asarray(num * c0, c.dtype)
-  )
-  return (
-    jnp.sum(gamma_entropy_term(c), -1)
-    - gamma_entropy_term(total)
-    - c0 * jnp.sum(expected_log_weights(c), -1)
-    + base
-  )
+  t = difference / x
+  near = jnp.abs(t) < _NEAR
+  t_near = jnp.where(near, t, 0)
+  s = jnp.where(near, difference / (y + x), 0)
+  tail = jnp.zeros_like(s)
+  for i in range(_TERMS, 0, -1):
+    tail = 1 / (2 * i + 1) + s**2 * tail
+  series = s * (t_near - 2 * s**2 * tail)
+  return jnp.where(near, series, t - jnp.log(y / x))
+
+
+def _stirling_rest(x: Array) -> Array:
+  """R(x)."""
+
+  def exact(x):
+    return gammaln(x) - (x - 0.5) * jnp.log(x) + x - 0.5 * LOG_2PI
+
+  def series(r):
+    return r * (1 / 12 - r**2 * (1 / 360 - r**2 * (1 / 1260 - r**2 / 1680)))
+
+  return exact_or_series(x, exact, series)
+
+
+def _stirling_rest_slope(x: Array) -> Array:
+  """R'(x)."""
+
+  def series(r):
+    return -(r**2) * (1 / 12 - r**2 * (1 / 120 - r**2 * (1 / 252 - r**2 / 240)))
+
+  return exact_or_series(x, lambda x: digamma(x) - jnp.log(x) + 0.5 / x, series)

@@ -15,6 +15,7 @@ distributions by `blend`, which is eq. 14 with the same result and no
 difference of large numbers. All costs are in nats.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -88,6 +89,20 @@ def expected_log_alpha(a: Array, b: Array) -> Array:
   return digamma(a) - jnp.log(b)
 
 
+def exact_or_series(
+  a: Array, exact: Callable[[Array], Array], series: Callable[[Array], Array]
+) -> Array:
+  """exact(a) below 16 and series(1 / a) from there on.
+
+  No minimum and maximum keep each to its side: at a tie these pass on half of
+  the gradient.
+  """
+  is_small = a < _SERIES_FROM
+  start = jnp.asarray(_SERIES_FROM, a.dtype)
+  small, large = jnp.where(is_small, a, start), jnp.where(is_small, start, a)
+  return jnp.where(is_small, exact(small), series(1 / large))
+
+
 def gamma_entropy_term(a: Array) -> Array:
   """a psi(a) - lgamma(a) - a, the negative entropy of Gamma(a, 1) plus psi(a).
 
@@ -95,24 +110,24 @@ def gamma_entropy_term(a: Array) -> Array:
   would keep two digits: from a = 16 on, Stirling's series of the two functions
   are added term by term instead, where a log a cancels symbolically.
   """
-  small = jnp.minimum(a, _SERIES_FROM)
-  exact = small * digamma(small) - gammaln(small) - small
-  r = 1 / jnp.maximum(a, _SERIES_FROM)
-  series = -0.5 * (1 + LOG_2PI + jnp.log(r)) - r * (
-    1 / 6 - r**2 * (1 / 90 - r**2 * (1 / 210 - r**2 / 210))
-  )
-  return jnp.where(a < _SERIES_FROM, exact, series)
+
+  def series(r):
+    return -0.5 * (1 + LOG_2PI + jnp.log(r)) - r * (
+      1 / 6 - r**2 * (1 / 90 - r**2 * (1 / 210 - r**2 / 210))
+    )
+
+  return exact_or_series(a, lambda a: a * digamma(a) - gammaln(a) - a, series)
 
 
 def lgamma_half_step(a: Array) -> Array:
   """lgamma(a + 1/2) - lgamma(a), by a series from a = 16 on."""
-  small = jnp.minimum(a, _SERIES_FROM)
-  exact = gammaln(small + 0.5) - gammaln(small)
-  r = 1 / jnp.maximum(a, _SERIES_FROM)
-  series = -0.5 * jnp.log(r) - r * (
-    1 / 8 - r**2 * (1 / 192 - r**2 * (1 / 640 - r**2 * 17 / 14336))
-  )
-  return jnp.where(a < _SERIES_FROM, exact, series)
+
+  def series(r):
+    return -0.5 * jnp.log(r) - r * (
+      1 / 8 - r**2 * (1 / 192 - r**2 * (1 / 640 - r**2 * 17 / 14336))
+    )
+
+  return exact_or_series(a, lambda a: gammaln(a + 0.5) - gammaln(a), series)
 
 
 def kl(q: NormalGamma, p: NormalGamma) -> Array:

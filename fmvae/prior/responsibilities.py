@@ -18,12 +18,12 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior import dirichlet
+from fmvae.prior.checks import as_labels
 from fmvae.prior.normal_gamma import LOG_2PI, expected_log_alpha
 from fmvae.prior.state import (
   MeanParams,
   PriorState,
   check_encodings,
-  check_labels,
   matmul,
   split,
 )
@@ -92,20 +92,22 @@ def responsibilities(
     loc: encoder means `[..., L]`.
     log_var: encoder log variances `[..., L]`.
     labels: int `[..., I]`, a component below K_i or -1 where missing. A known
-      label makes gamma one-hot (Sec. 2.5).
+      label makes gamma one-hot (Sec. 2.5). A traced one outside that range
+      counts as missing.
 
   Returns:
     gamma_i `[..., K_i]` for each factor i, summing to one.
 
   Raises:
-    ValueError: an argument of the wrong shape or type.
+    ValueError: an argument of the wrong shape or type, or a label that is
+      known to be out of range.
   """
   gammas = tuple(
     jax.nn.softmax(logits) for logits in component_logits(state, loc, log_var)
   )
   if labels is None:
     return gammas
-  check_labels(labels, len(gammas), loc.shape[:-1])
+  labels = as_labels(labels, state.components, loc.shape[:-1])
   return tuple(
     jnp.where(
       labels[..., i, None] >= 0,
@@ -203,16 +205,18 @@ def label_log_prob(
     state: the prior.
     loc: encoder means `[..., L]`.
     log_var: encoder log variances `[..., L]`.
-    labels: int `[..., I]`, -1 where missing.
+    labels: int `[..., I]`, a component below K_i or -1 where missing. A traced
+      one outside that range counts as missing.
 
   Returns:
     `[..., I]` in nats, 0 where the label is missing.
 
   Raises:
-    ValueError: an argument of the wrong shape or type.
+    ValueError: an argument of the wrong shape or type, or a label that is
+      known to be out of range.
   """
   logits = component_logits(state, loc, log_var)
-  check_labels(labels, len(logits), loc.shape[:-1])
+  labels = as_labels(labels, state.components, loc.shape[:-1])
   out = []
   for i, x in enumerate(logits):
     label = labels[..., i]

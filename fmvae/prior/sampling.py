@@ -11,7 +11,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.typing import ArrayLike
 
+from fmvae.prior.checks import as_index
 from fmvae.prior.normal_gamma import lgamma_half_step
 from fmvae.prior.state import MeanParams, PriorState, split
 
@@ -41,14 +43,15 @@ def sample(
     key: a PRNG key.
     state: the prior.
     shape: of the draw.
-    components: int, broadcastable to `[*shape, I]`; -1 draws that factor's
-      component.
+    components: int, broadcastable to `[*shape, I]`: a component below K_i, or
+      -1 to draw that factor's. A traced one outside that range is drawn too.
 
   Returns:
     z `[*shape, L]` and the components, int32 `[*shape, I]`.
 
   Raises:
-    ValueError: `components` not integers or of the wrong shape.
+    ValueError: `components` not integers, of the wrong shape, or known to be
+      out of range.
   """
   shape = tuple(shape)
   k_key, alpha_key, z_key = jax.random.split(key, 3)
@@ -60,7 +63,7 @@ def sample(
   ]
   drawn = jnp.stack(ks, -1).astype(jnp.int32)
   if components is not None:
-    drawn = _override(drawn, jnp.asarray(components))
+    drawn = _override(drawn, components, state.components)
 
   def gather(values: Callable[[MeanParams], Array]) -> Array:
     """`[K_i, D_i]` of each factor at its component, side by side."""
@@ -74,17 +77,21 @@ def sample(
   return gather(lambda f: f.m) + scale * noise, drawn
 
 
-def _override(drawn: Array, components: Array) -> Array:
-  """`components` where they are not -1, else what was drawn."""
-  if not jnp.issubdtype(components.dtype, jnp.integer):
-    raise ValueError(f"components must be integers, got {components.dtype}")
+def _override(
+  drawn: Array, components: ArrayLike, sizes: tuple[int, ...]
+) -> Array:
+  """`components` where they name one, else what was drawn."""
+  given = jnp.asarray(components)
+  if not jnp.issubdtype(given.dtype, jnp.integer):
+    raise ValueError(f"components must be integers, got {given.dtype}")
   try:
-    components = jnp.broadcast_to(components, drawn.shape)
+    jnp.broadcast_to(given, drawn.shape)
   except ValueError:
     raise ValueError(
-      f"components must broadcast to {drawn.shape}, got {components.shape}"
+      f"components must broadcast to {drawn.shape}, got {given.shape}"
     ) from None
-  return jnp.where(components >= 0, components, drawn).astype(drawn.dtype)
+  given = as_index("components", components, sizes)
+  return jnp.where(given >= 0, given, drawn).astype(drawn.dtype)
 
 
 def _factor_log_prob(f: MeanParams, z: Array) -> Array:
@@ -107,6 +114,7 @@ def _factor_log_prob(f: MeanParams, z: Array) -> Array:
     return total - (a + 0.5) * log1p_u2, None
 
   total = jnp.broadcast_to(constants, (z.shape[0], *constants.shape))
+  total = total.astype(jnp.result_type(total, z))  # the sum's from the start
   columns = (z.T, f.m.T, jnp.exp(-log_scale).T, f.a.T)
   return jax.nn.logsumexp(lax.scan(add_dimension, total, columns)[0], -1)
 

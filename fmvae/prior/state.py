@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior import dirichlet, normal_gamma
+from fmvae.prior.checks import check_num_data
 from fmvae.prior.normal_gamma import NaturalParams, NormalGamma
 
 _LLOYD_ITERATIONS = 10  # more do not change the bound (see BUILD_NOTES.md)
@@ -98,7 +99,7 @@ def init(
   *,
   loc: Array | None = None,
   log_var: Array | None = None,
-  num_data: float | None = None,
+  num_data: Array | float | None = None,
 ) -> PriorState:
   """A start that breaks the symmetry between components and does not collapse.
 
@@ -119,7 +120,8 @@ def init(
       components alike. 10 K_i points by default.
 
   Raises:
-    ValueError: D_i or K_i below one, or arrays that do not fit `factors`.
+    ValueError: D_i or K_i below one, arrays that do not fit `factors`, or N
+      not positive. A traced N is not looked at.
   """
   factors = tuple((int(d), int(k)) for d, k in factors)
   for i, (d, k) in enumerate(factors):
@@ -129,8 +131,8 @@ def init(
       )
   if not factors:
     raise ValueError("factors must name at least one (D, K), got none")
-  if num_data is not None and not num_data > 0:
-    raise ValueError(f"num_data must be positive, got {num_data}")
+  if num_data is not None:
+    check_num_data(num_data)
   latent = sum(d for d, _ in factors)
   if (loc is None) != (log_var is None):
     raise ValueError("loc and log_var must be given together")
@@ -162,7 +164,7 @@ def init(
         m=m,
         s=jnp.full_like(m, h.s0 + points),
         a=jnp.full_like(m, h.a0 + 0.5 * points),
-        b=h.b0 + 0.5 * points * variance,
+        b=(h.b0 + 0.5 * points * variance).astype(m.dtype),
         c=jnp.full_like(m[:, 0], h.c0 + points),
       )
     )
@@ -266,14 +268,3 @@ def check_encodings(latent: int, loc: Array, log_var: Array) -> None:
     raise ValueError(
       f"log_var must have the shape of loc, {loc.shape}, got {log_var.shape}"
     )
-
-
-def check_labels(
-  labels: Array, num_factors: int, leading: tuple[int, ...]
-) -> None:
-  """Raises ValueError unless integers `[*leading, I]`."""
-  wanted = (*leading, num_factors)
-  if not jnp.issubdtype(labels.dtype, jnp.integer):
-    raise ValueError(f"labels must be integers {wanted}, got {labels.dtype}")
-  if labels.shape != wanted:
-    raise ValueError(f"labels must be {wanted}, got {labels.shape}")

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior import normal_gamma
+from fmvae.prior.checks import check_num_data, check_step_size
 from fmvae.prior.normal_gamma import NormalGamma
 from fmvae.prior.responsibilities import centre, responsibilities
 from fmvae.prior.state import (
@@ -114,7 +115,7 @@ def svi_update(
   loc: Array,
   log_var: Array,
   *,
-  num_data: float,
+  num_data: Array | float,
   step_size: Array | float,
   labels: Array | None = None,
   axis_name: str | None = None,
@@ -126,11 +127,13 @@ def svi_update(
 
   Args:
     state: the prior.
-    loc: encoder means `[..., L]`, this device's part of the batch.
+    loc: encoder means `[..., L]`, this device's part of the batch; at least one
+      point.
     log_var: encoder log variances `[..., L]`.
     num_data: N, the size of the training set.
     step_size: rho in [0, 1]; one goes to the optimum of this batch.
-    labels: int `[..., I]`, -1 where missing.
+    labels: int `[..., I]`, a component below K_i or -1 where missing. A traced
+      one outside that range counts as missing.
     axis_name: a mapped axis over which the batch is split evenly. The sums
       run over the global batch, so that the result does not depend on how it
       was split.
@@ -139,11 +142,14 @@ def svi_update(
     The new state.
 
   Raises:
-    ValueError: an argument of the wrong shape or type, N not positive.
+    ValueError: an argument of the wrong shape or type, no point at all, or a
+      label, N or rho out of range. Traced values are not looked at.
   """
-  if isinstance(num_data, int | float) and not num_data > 0:
-    raise ValueError(f"num_data must be positive, got {num_data}")
+  check_num_data(num_data)
+  check_step_size(step_size)
   gammas = responsibilities(state, loc, log_var, labels)
+  if loc.size == 0:
+    raise ValueError(f"loc must hold at least one point, got {loc.shape}")
   num_points = jnp.asarray(loc.size // loc.shape[-1], loc.dtype)
 
   def psum(tree):

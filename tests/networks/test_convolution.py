@@ -108,6 +108,17 @@ def test_module_stands_in_for_flax(ours, theirs):
   )
 
 
+@pytest.mark.parametrize("module", [Conv(3, 2), ConvTranspose(3, 2)])
+@pytest.mark.parametrize("given", ["bfloat16", "int32"])
+def test_module_promotes_its_input_as_flax_does(module, given):
+  x = jnp.asarray(np.arange(32).reshape(1, 4, 4, 2), given)
+  variables = module.init(jax.random.key(0), x)
+  apply = jax.jit(module.apply)
+  y = apply(variables, x)
+  assert y.dtype == jnp.float32
+  np.testing.assert_array_equal(y, apply(variables, x.astype(jnp.float32)))
+
+
 @pytest.mark.parametrize("function", [conv, conv_transpose])
 @pytest.mark.parametrize(
   ("size", "stride", "argument"), [(5, 2, "kernel"), (3, 3, "stride")]

@@ -95,6 +95,31 @@ def test_forward(name):
   assert np.abs(out[0] - out[1]).min() > 0
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_in_double_precision_parameters_stay_single(name, dtype):
+  """As those of flax's Dense do; images of either precision meet them."""
+  vae = _make(name, "bernoulli", **SMALL[name])
+  with jax.enable_x64(True):
+    params = _random_params(vae)
+    assert {x.dtype.name for x in jax.tree.leaves(params)} == {"float32"}
+    x = np.random.default_rng(1).uniform(size=(2, *SHAPES[name]))
+    x = jnp.asarray(x, dtype)
+
+    def loss(params):
+      loc, log_var = vae.encode(params, x)
+      raw = vae.decode(params, loc)
+      return jnp.mean(raw**2) + jnp.mean(log_var), (loc, log_var, raw)
+
+    out, grads = jax.jit(jax.grad(loss, has_aux=True))(params)[::-1]
+  assert {value.dtype.name for value in out} == {dtype}
+  assert all(np.all(np.isfinite(value)) for value in out)
+  for grad in jax.tree.leaves(grads):
+    assert grad.dtype == jnp.float32
+    assert np.all(np.isfinite(grad))
+    assert np.any(grad != 0)
+
+
 def test_conv28_layer_by_layer():
   vae = _make("conv28", "bernoulli")
   params = _random_params(vae)

@@ -4,6 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
+
+from fmvae.prior import dirichlet
 
 from . import oracle
 from .helpers import kl_global, log_prob, make_state, responsibilities
@@ -44,6 +47,35 @@ def test_kl_global_of_nearly_pruned_components():
   actual = kl_global(make_state([p], dtype=jnp.float32))
   expected = oracle.kl_global([p], oracle.Hyper())
   np.testing.assert_allclose(actual, expected, rtol=1e-4)
+
+
+kl_dirichlet = jax.jit(
+  jax.value_and_grad(dirichlet.kl_to_symmetric), static_argnums=1
+)
+
+
+@pytest.mark.parametrize("num", [1, 2, 512])
+@pytest.mark.parametrize("c0", [1e-2, 1.0, 1e2, 1e4, 1e6])
+@pytest.mark.parametrize("kind", ["uneven", "even", "nearly pruned"])
+def test_kl_of_a_dirichlet_and_its_gradient(kind, c0, num):
+  """Of 60,000 points under any c0, and of half a point a component."""
+  rng = np.random.default_rng(0)
+  points = {
+    "uneven": 60_000 * rng.dirichlet(np.full(num, 0.5)),
+    "even": np.full(num, 60_000 / num),
+    "nearly pruned": min(c0, 1.0) * rng.uniform(0, 0.5, num),
+  }[kind]
+  c = (c0 + points).astype(np.float32)
+  value, gradient = kl_dirichlet(jnp.asarray(c), c0)
+  assert value.dtype == gradient.dtype == jnp.float32
+  c = c.astype(np.float64)
+  expected = oracle.kl_dirichlet_by_path(c, c0)
+  np.testing.assert_allclose(value, expected, rtol=2e-5, atol=1e-5)
+  slope = oracle.kl_dirichlet_slope(c, c0)
+  # One component has no slope; two terms of this size cancel.
+  scale = slope if num > 1 else (c - c0) * special.polygamma(1, c)
+  tolerance = 1e-5 * np.max(np.abs(scale))
+  np.testing.assert_allclose(gradient, slope, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("a", [*HEAVY, 0.51])

@@ -1,6 +1,9 @@
+import jax
 import numpy as np
 import pytest
 from scipy import stats
+
+from fmvae.prior import dirichlet
 
 from . import oracle
 from .helpers import (
@@ -11,6 +14,8 @@ from .helpers import (
   kl_r,
   make_state,
 )
+
+kl_to_symmetric = jax.jit(dirichlet.kl_to_symmetric, static_argnums=1)
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -26,6 +31,15 @@ def test_kl_against_bregman_divergence(c0):
   p = with_counts([0.3, 1.0, 7.5, 300.0], hyper)
   expected = np.array([oracle.kl_dirichlet(p, hyper)])
   close(kl_global(make_state([p], hyper)), expected)
+
+
+@pytest.mark.parametrize("c0", [0.2, 1.0, 1e2, 1e6])
+@pytest.mark.parametrize("num", [1, 2, 40])
+def test_kl_against_an_integral(num, c0):
+  points = 60_000 * np.random.default_rng(0).dirichlet(np.full(num, 0.5))
+  p = with_counts(c0 + points, HYPER._replace(c0=c0))
+  expected = oracle.kl_dirichlet_by_path(p.c, c0)
+  close(kl_to_symmetric(p.c, c0), expected, 1e-11)
 
 
 def test_kl_against_monte_carlo():

@@ -4,11 +4,12 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import fmvae.prior as prior
 
-from .helpers import HYPER, make_state, problem
+from .helpers import HYPER, assert_finite, close, make_state, problem
 
 KEY = jax.random.key(0)
 POINT = jnp.zeros((5, 7))
@@ -84,9 +85,19 @@ def test_data_of_init():
     prior.init(KEY, [(7, 2)], loc=POINT, log_var=POINT[:4])
 
 
-def test_last_axis_of_z(state):
-  with raises("z", 7, (5, 6)):
-    prior.log_prob(state, jnp.zeros((5, 6)))
+@pytest.mark.parametrize("shape", [(0, 7), (3, 0, 7)])
+def test_no_points(shape, state):
+  none = jnp.zeros(shape)
+  with raises("loc", "at least one", shape):
+    traced(update)(state, none, none)
+  with raises("loc", 7, "N >= K = 2", shape):
+    prior.init(KEY, [(7, 2)], loc=none, log_var=none)
+
+
+@pytest.mark.parametrize("wrong", [(5, 6), (5, 8), ()])
+def test_last_axis_of_z(wrong, state):
+  with raises("z", 7, wrong):
+    prior.log_prob(state, jnp.zeros(wrong))
 
 
 @pytest.mark.parametrize("name", TAKING_LABELS)
@@ -101,6 +112,59 @@ def test_dtype_of_labels(name, state):
     traced(TAKING_LABELS[name])(state, LABELS.astype(jnp.float32))
 
 
+OUTSIDE = [(0, 3), (1, 5), (2, 1000), (1, -2)]  # (i, label), K = 3, 5, 2
+
+
+@pytest.mark.parametrize("name", TAKING_LABELS)
+@pytest.mark.parametrize(("i", "label"), OUTSIDE)
+def test_labels_out_of_range(name, i, label, state):
+  labels = LABELS.at[3, i].set(label)
+  for given in (labels, np.asarray(labels)):
+    with raises("labels", f"factor {i}", f"{(3, 5, 2)[i] - 1}", f"got {label}"):
+      TAKING_LABELS[name](state, given)
+
+
+@pytest.mark.parametrize("name", TAKING_LABELS)
+@pytest.mark.parametrize(("i", "label"), OUTSIDE)
+def test_traced_labels_out_of_range_are_missing(name, i, label, state):
+  fn = jax.jit(TAKING_LABELS[name])
+  missing = fn(state, LABELS.at[3, i].set(-1))
+  assert_finite(missing)
+  close(fn(state, LABELS.at[3, i].set(label)), missing, 0)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint32"])
+def test_labels_of_any_integer_type(dtype):
+  """Also where the type cannot count the components."""
+  state = prior.init(KEY, [(2, 300)])
+  zeros, labels = jnp.zeros((3, 2)), jnp.array([[3], [0], [127]], dtype)
+  expected = jax.nn.one_hot(labels[:, 0].astype(int), 300)
+  for fn in (prior.responsibilities, jax.jit(prior.responsibilities)):
+    np.testing.assert_array_equal(fn(state, zeros, zeros, labels)[0], expected)
+
+
+@pytest.mark.parametrize(("i", "component"), OUTSIDE)
+def test_components_out_of_range(i, component, state):
+  given = jnp.full((4, 3), -1).at[2, i].set(component)
+  for components in (given, np.asarray(given), given[2]):
+    with raises("components", f"factor {i}", f"got {component}"):
+      prior.sample(KEY, state, (4,), components)
+
+
+def test_one_component_for_all_factors_out_of_range(state):
+  with raises("components", "factor 2", "to 1", "got 2"):
+    prior.sample(KEY, state, (4,), jnp.array(2))
+
+
+@pytest.mark.parametrize(("i", "component"), OUTSIDE)
+def test_traced_components_out_of_range_are_drawn(i, component, state):
+  draw = jax.jit(lambda components: prior.sample(KEY, state, (4,), components))
+  given = jnp.full((4, 3), -1)
+  drawn = draw(given)
+  assert_finite(drawn)
+  close(draw(given.at[2, i].set(component)), drawn, 0)
+
+
 def test_components(state):
   with raises("components", 3, (5, 2)):
     prior.sample(KEY, state, shape=(5,), components=LABELS[:, :2])
@@ -110,9 +174,36 @@ def test_components(state):
     prior.sample(KEY, state, shape=(4,), components=LABELS)
 
 
-@pytest.mark.parametrize("num_data", [0, -3])
+@pytest.mark.parametrize(
+  "step_size",
+  [2, -0.1, float("nan"), np.float32(1.5), np.array(-1), jnp.array(1.5)],
+)
+def test_step_size(step_size, state):
+  with raises("step_size", "[0, 1]", step_size):
+    update(state, POINT, POINT, step_size=step_size)
+
+
+@pytest.mark.parametrize("step_size", [0, 1, np.float64(0.0), jnp.array(1.0)])
+def test_ends_of_step_size(step_size, state):
+  assert_finite(update(state, POINT, POINT, step_size=step_size))
+
+
+@pytest.mark.parametrize(
+  "num_data",
+  [0, -3, float("nan"), np.float32(-5), np.zeros((), int), jnp.array(-5.0)],
+)
 def test_num_data(num_data, state):
   with raises("num_data", num_data):
     update(state, POINT, POINT, num_data=num_data)
   with raises("num_data", num_data):
     prior.init(KEY, [(2, 3)], num_data=num_data)
+
+
+@pytest.mark.parametrize("name", TAKING_LABELS)
+def test_values_are_looked_at_outside_a_trace_alone(name, state):
+  """A label that a trace closes over is known; one that it takes is not."""
+  fn = TAKING_LABELS[name]
+  wrong = LABELS.at[3, 0].set(3)
+  with raises("labels", "factor 0"):
+    jax.eval_shape(lambda state: fn(state, wrong), state)
+  jax.eval_shape(fn, state, wrong)

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -137,3 +138,26 @@ def test_jit_agrees():
   )
   eager = prior.init(KEY, FACTORS, loc=loc, log_var=log_var, num_data=600)
   close(compiled(KEY, loc, log_var), eager, 1e-5)
+
+
+@pytest.mark.parametrize("from_data", [False, True])
+@pytest.mark.parametrize("num_data", [600, np.float32(600)])
+def test_num_data_may_be_traced(from_data, num_data):
+  loc, log_var = map(jnp.asarray, encodings(20))
+  data = {"loc": loc, "log_var": log_var} if from_data else {}
+
+  def start(num_data):
+    return prior.init(KEY, FACTORS, num_data=num_data, **data)
+
+  close(jax.jit(start)(num_data), start(num_data), 1e-5)
+
+
+def test_traced_num_data_does_not_decide_the_type(x64):
+  loc, log_var = map(jnp.asarray, encodings(20))
+  state = jax.eval_shape(
+    lambda num_data: prior.init(
+      KEY, FACTORS, loc=loc, log_var=log_var, num_data=num_data
+    ),
+    np.float64(600),
+  )
+  assert {x.dtype for x in jax.tree.leaves(state)} == {np.dtype(np.float32)}

@@ -54,6 +54,14 @@ def test_gradient_of_dirichlet_log_normaliser_is_expected_log(params):
   np.testing.assert_allclose(actual, expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("c0", [0.2, 1.6, 30.0])
+def test_two_routes_to_the_divergence_of_a_dirichlet(params, c0):
+  by_path = oracle.kl_dirichlet_by_path(params.c, c0)
+  hyper = oracle.Hyper(c0=c0)
+  expected = oracle.kl_dirichlet(params, hyper)
+  np.testing.assert_allclose(by_path, expected, rtol=1e-10)
+
+
 def test_divergences_vanish_at_the_hyperprior():
   hyper = oracle.Hyper(m0=0.7, s0=0.4, a0=1.3, b0=0.8, c0=1.6)
   p = oracle.prior_params(hyper, 3, 4)

@@ -57,6 +57,13 @@ class TestLogProb:
     actual = log_prob(make_state(factors, HYPER), z)
     close(actual, oracle.log_prob(factors, z))
 
+  def test_points_of_double_precision_under_a_state_of_single(self, x64):
+    factors = problem()[0]
+    z = 3 * np.random.default_rng(0).normal(size=(9, 7))
+    actual = log_prob(make_state(factors, dtype=jnp.float32), z)
+    assert actual.dtype == jnp.float64
+    close(actual, oracle.log_prob(factors, z), 1e-4)
+
   def test_integrates_to_one(self, x64):
     factors = problem(0, ((1, 3),))[0]
     z = np.sinh(np.linspace(-30, 30, 20_001))
