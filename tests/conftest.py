@@ -12,6 +12,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     " --xla_backend_optimization_level=0",
     "JAX_COMPILATION_CACHE_DIR": _cache.name,
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    # Shapes that fit by accident are an error, in programs too.
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
   }
 
 import pytest

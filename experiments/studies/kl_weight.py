@@ -148,6 +148,7 @@ def main(argv: list[str]) -> None:
   )
   seen = evaluation.classify_generated(model, state, classifier, _PICTURES)
   assigned = result.score(PropertyScores)
+  assert assigned is not None  # shapes has named factors
   out = pathlib.Path(_OUT.format(_ONLY.value))
   with replacing(out) as path, path.open("w") as file:
     rows = csv.writer(file, lineterminator="\n")

@@ -175,7 +175,7 @@ def generate(
   properties = model.properties
   highest = np.array([len(p.names) for p in properties])
   intended = np.asarray(
-    jax.random.randint(intended_key, (num, len(properties)), 0, highest)
+    jax.random.randint(intended_key, (num, len(properties)), 0, highest[None])
   )
   components = np.full((num, len(model.prior.factors)), -1)
   components[:, [p.factor for p in properties]] = intended
@@ -219,7 +219,7 @@ def _blur(key: Array, x: Array) -> Array:
   for axis in (0, 1):
     side = x.shape[axis]
     std = _MAX_BLUR * side * jax.random.uniform(width_key, minval=0.1)
-    offsets = jnp.arange(side)[:, None] - jnp.arange(side)
+    offsets = jnp.arange(side)[:, None] - jnp.arange(side)[None]
     taps = jax.nn.softmax(-0.5 * (offsets / std) ** 2, -1)
     taps = jnp.where(jax.random.bernoulli(whether_key), taps, jnp.eye(side))
     x = jnp.moveaxis(jnp.tensordot(taps, x, (1, axis)), 0, axis)

@@ -78,9 +78,9 @@ def log_likelihood(
   def log_weights(draws: Array) -> Array:
     """log p(x|z) p_Q(z) / q(z|x) `[chunk, B]` of draws number `[chunk]`."""
     noise = jax.vmap(lambda s: _noise(keys, s, loc.shape[-1:]))(draws)
-    z = loc + scale * noise
-    log_q = -0.5 * jnp.sum(noise**2 + log_var + _LOG_2PI, -1)
-    log_p = model.likelihood.log_prob(model.vae.decode(params, z), x)
+    z = loc[None] + scale[None] * noise
+    log_q = -0.5 * jnp.sum(noise**2 + log_var[None] + _LOG_2PI, -1)
+    log_p = model.likelihood.log_prob(model.vae.decode(params, z), x[None])
     log_w = log_p + log_prior(z) - log_q
     return jnp.where((draws < num_samples)[:, None], log_w, -jnp.inf)
 
@@ -90,7 +90,8 @@ def log_likelihood(
     log_w = log_weights(i * chunk + jnp.arange(chunk))
     new_max = jnp.maximum(old_max, jnp.max(log_w, 0))
     unit = jnp.where(jnp.isfinite(new_max), new_max, 0)
-    total = total * jnp.exp(old_max - unit) + jnp.sum(jnp.exp(log_w - unit), 0)
+    new = jnp.sum(jnp.exp(log_w - unit[None]), 0)
+    total = total * jnp.exp(old_max - unit) + new
     return new_max, total
 
   start = (jnp.full(len(x), -jnp.inf), jnp.zeros(len(x)))

@@ -16,12 +16,12 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from fmvae import prior
 from fmvae.data import Images, Preprocessing
 from fmvae.likelihoods import Likelihood
 from fmvae.model.priors import Prior, Variables
 from fmvae.model.train_state import TrainState
 from fmvae.networks import VAE
+from fmvae.prior import Usage
 
 _ENCODED_AT_ONCE = 500
 
@@ -145,7 +145,7 @@ class Model:
     z, _ = self.sample(state, key, shape, components)
     return self.render(state, z)
 
-  def usage(self, state: TrainState) -> tuple[prior.Usage, ...]:
+  def usage(self, state: TrainState) -> tuple[Usage, ...]:
     """How the components of each factor are used."""
     return self.prior.usage(self.variables_of(state))
 

@@ -214,6 +214,10 @@ class _Convolution(nn.Module):
     return x, kernel, bias
 
 
+def _add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
+  return y + lax.expand_dims(bias, range(y.ndim - 1))
+
+
 class Conv(_Convolution):
   """`nn.Conv(features, (3, 3), stride)`, faster on a CPU."""
 
@@ -221,7 +225,7 @@ class Conv(_Convolution):
   def __call__(self, x: jax.Array) -> jax.Array:
     """`[..., H, W, in]` -> `[..., H / stride, W / stride, features]`."""
     x, kernel, bias = self.with_parameters(x)
-    return conv(x, kernel, self.stride) + bias
+    return _add_bias(conv(x, kernel, self.stride), bias)
 
 
 class ConvTranspose(_Convolution):
@@ -231,4 +235,4 @@ class ConvTranspose(_Convolution):
   def __call__(self, x: jax.Array) -> jax.Array:
     """`[..., H, W, in]` -> `[..., stride H, stride W, features]`."""
     x, kernel, bias = self.with_parameters(x)
-    return conv_transpose(x, kernel, self.stride) + bias
+    return _add_bias(conv_transpose(x, kernel, self.stride), bias)

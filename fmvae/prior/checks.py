@@ -7,7 +7,7 @@ are at hand.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.typing import ArrayLike
 
 
@@ -62,7 +62,10 @@ def as_index(name: str, index: ArrayLike, sizes: tuple[int, ...]) -> Array:
       )
   index = jnp.asarray(index)
   index = index.astype(jnp.result_type(index, jnp.int32))
-  inside = (index >= 0) & (index < jnp.asarray(sizes, index.dtype))
+  sizes_like = lax.expand_dims(
+    jnp.asarray(sizes, index.dtype), range(index.ndim - 1)
+  )
+  inside = (index >= 0) & (index < sizes_like)
   return jnp.where(inside, index, -1)
 
 

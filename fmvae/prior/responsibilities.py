@@ -23,6 +23,7 @@ from fmvae.prior.normal_gamma import LOG_2PI, expected_log_alpha
 from fmvae.prior.state import (
   MeanParams,
   PriorState,
+  align,
   check_encodings,
   matmul,
   split,
@@ -30,8 +31,9 @@ from fmvae.prior.state import (
 
 
 def centre(f: MeanParams) -> Array:
-  """The mixture's mean `[D]`, an origin for sums; no gradient flows to it."""
-  return lax.stop_gradient(jnp.sum(f.c[:, None] * f.m, 0) / jnp.sum(f.c))
+  """The mixture's mean `[1, D]`, an origin for sums, without a gradient."""
+  mean = jnp.sum(f.c[:, None] * f.m, 0, keepdims=True) / jnp.sum(f.c)
+  return lax.stop_gradient(mean)
 
 
 def _log_normalisers(f: MeanParams) -> Array:
@@ -43,20 +45,20 @@ def _expected_log_normals(f: MeanParams, loc: Array, variance: Array) -> Array:
   """Eq. 6 without its -D/2 log 2 pi, `[..., K]`."""
   precision = f.a / f.b
   origin = centre(f)
-  x, m = loc - origin, f.m - origin
-  quad = (
-    matmul(x**2 + variance, precision.T)
-    - 2 * matmul(x, (precision * m).T)
-    + jnp.sum(precision * m**2, -1)
+  x, m = loc - align(origin[0], loc), f.m - origin
+  products = matmul(x**2 + variance, precision.T) - 2 * matmul(
+    x, (precision * m).T
   )
-  return _log_normalisers(f) - 0.5 * quad
+  quad = products + align(jnp.sum(precision * m**2, -1), products)
+  return align(_log_normalisers(f), quad) - 0.5 * quad
 
 
 def _factor_logits(f: MeanParams, loc: Array, log_var: Array) -> Array:
   """Log of eq. 5 before normalising for one factor, `[..., K]`."""
   expected = _expected_log_normals(f, loc, jnp.exp(log_var))
   constant = 0.5 * LOG_2PI * loc.shape[-1]
-  return expected - constant + dirichlet.expected_log_weights(f.c)
+  log_pi = dirichlet.expected_log_weights(f.c)
+  return expected - constant + align(log_pi, expected)
 
 
 def component_logits(
@@ -177,7 +179,7 @@ def kl_r(state: PriorState, resp: tuple[Array, ...]) -> Array:
   costs = []
   for f, gamma in zip(state.factors, resp, strict=True):
     log_gamma = jnp.log(jnp.where(gamma > 0, gamma, 1))
-    weights = dirichlet.expected_log_weights(f.c)
+    weights = align(dirichlet.expected_log_weights(f.c), gamma)
     costs.append(
       jnp.sum(jnp.where(gamma > 0, gamma * (log_gamma - weights), 0), -1)
     )

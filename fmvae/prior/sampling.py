@@ -107,11 +107,11 @@ def _factor_log_prob(f: MeanParams, z: Array) -> Array:
   @jax.checkpoint
   def add_dimension(total, columns):
     z_d, m, inverse_scale, a = columns
-    u = jnp.abs(z_d[:, None] - m) * inverse_scale
+    u = jnp.abs(z_d[:, None] - m[None]) * inverse_scale[None]
     log1p_u2 = jnp.log1p(jnp.minimum(u, _FAR) ** 2) + 2 * jnp.log(
       jnp.maximum(u / _FAR, 1)
     )
-    return total - (a + 0.5) * log1p_u2, None
+    return total - (a + 0.5)[None] * log1p_u2, None
 
   total = jnp.broadcast_to(constants, (z.shape[0], *constants.shape))
   total = total.astype(jnp.result_type(total, z))  # the sum's from the start

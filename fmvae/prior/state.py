@@ -177,24 +177,30 @@ def _lloyd(x: Array, means: Array, precision: Array) -> Array:
 
   A centre that loses all its points stays where it is.
   """
-  origin = jnp.mean(x, 0)
-  x = (x - origin) * jnp.sqrt(precision)
+  origin, scale = jnp.mean(x, 0, keepdims=True), jnp.sqrt(precision)[None]
+  x = (x - origin) * scale
 
   def iterate(_, centres):
-    distances = jnp.sum(centres**2, -1) - 2 * matmul(x, centres.T)
+    distances = jnp.sum(centres**2, -1)[None] - 2 * matmul(x, centres.T)
     nearest = jnp.argmin(distances, -1)
     count = jnp.zeros(len(centres), x.dtype).at[nearest].add(1)[:, None]
     sums = jnp.zeros_like(centres).at[nearest].add(x)
     return jnp.where(count > 0, sums / jnp.maximum(count, 1), centres)
 
-  centres = (means - origin) * jnp.sqrt(precision)
+  centres = (means - origin) * scale
   centres = lax.fori_loop(0, _LLOYD_ITERATIONS, iterate, centres)
-  return origin + centres / jnp.sqrt(precision)
+  return origin + centres / scale
 
 
 def matmul(x: Array, y: Array) -> Array:
-  """Matrix product in full float32; TF32 or bfloat16 would lose eq. 6."""
-  return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
+  """`[..., n] [n, m] -> [..., m]` in full float32, where TF32 loses digits."""
+  axes = ((x.ndim - 1,), (0,)), ((), ())
+  return lax.dot_general(x, y, axes, precision=lax.Precision.HIGHEST)
+
+
+def align(x: Array, like: Array) -> Array:
+  """`x` with leading axes of length one, as many axes in all as `like` has."""
+  return lax.expand_dims(x, range(like.ndim - x.ndim))
 
 
 def mean_params(state: PriorState) -> tuple[MeanParams, ...]:
