@@ -13,17 +13,21 @@ from fmvae.data.random import uniform_bits
 _PIXELS_PER_DRAW = 2**22
 
 
-def static(images: np.ndarray, seed: int) -> np.ndarray:
+def static(
+  images: np.ndarray, seed: int, *, training: bool = False
+) -> np.ndarray:
   """Draws each pixel once, as a Bernoulli variable of mean x/255.
 
-  The draw depends on `seed` and the shape of `images` alone and is the same on
-  every machine, so all runs see the same binary data set. This is the reading
+  The draw depends on `seed`, the shape of `images` and which set they are; it is
+  the same on every machine, so all runs see the same binary data set. This is the reading
   of "statically binarised"; a set drawn with another seed gives slightly
   different likelihoods.
 
   Args:
     images: uint8 [...].
     seed: 0 to 2^64 - 1.
+    training: whether they are training images, whose draw is independent of the
+      one for testing.
 
   Returns:
     uint8 [...] of zeros and ones.
@@ -32,7 +36,8 @@ def static(images: np.ndarray, seed: int) -> np.ndarray:
     ValueError: if `images` is not uint8 or `seed` is out of range.
   """
   _check_uint8(images)
-  bits = uniform_bits(seed, "static binarisation")
+  of_set = " of training images" if training else ""
+  bits = uniform_bits(seed, f"static binarisation{of_set}")
   flat = images.reshape(-1)
   binary = np.empty_like(flat)
   for start in range(0, flat.size, _PIXELS_PER_DRAW):

@@ -50,7 +50,7 @@ class Preprocessing:
     if self.binarisation == "static" or (
       self.binarisation == "dynamic" and not training
     ):
-      return binarisation.static(images[:], self.seed)
+      return binarisation.static(images[:], self.seed, training=training)
     return images
 
   def input(self, training: bool) -> Callable[[Array, Array], Array]:

@@ -42,6 +42,22 @@ def test_static_is_fixed_by_its_seed():
 def test_static_draw_never_changes():
   binary = binarisation.static(_GREY[::40], seed=0)
   assert hashlib.sha256(binary.tobytes()).hexdigest()[:16] == "a9190cb34095f29b"
+  binary = binarisation.static(_GREY[::40], seed=0, training=True)
+  assert hashlib.sha256(binary.tobytes()).hexdigest()[:16] == "fced7da886298065"
+
+
+def test_the_draw_for_training_is_independent_of_the_one_for_testing():
+  draws = [
+    binarisation.static(_GREY, seed=0, training=training)
+    for training in (True, False)
+  ]
+  _assert_bernoulli(_means(draws[0]))
+  p = np.arange(256) / 255
+  both = _means(draws[0] & draws[1])
+  stderr = np.sqrt(p**2 * (1 - p**2) / 4_000)
+  z = (both - p**2)[1:255] / stderr[1:255]
+  assert np.abs(z).max() < 5
+  assert abs(z.mean()) < 4 / np.sqrt(254)
 
 
 def test_static_does_not_depend_on_the_chunks():

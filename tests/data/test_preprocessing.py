@@ -23,7 +23,7 @@ def _of(kind):
 @pytest.mark.parametrize(
   ("kind", "training", "expected"),
   [
-    ("static", True, binarisation.static(_IMAGES, 3)),
+    ("static", True, binarisation.static(_IMAGES, 3, training=True)),
     ("static", False, binarisation.static(_IMAGES, 3)),
     ("dynamic", False, binarisation.static(_IMAGES, 3)),
     ("threshold", True, binarisation.threshold(_IMAGES, 0.25)),
