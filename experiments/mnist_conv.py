@@ -4,8 +4,9 @@ One point of the curve; the paper's best is a test bound of -85.77 nats at
 K = 512, after about 4 hours on a P100. Command, for that K:
   python -m launch.train --config=experiments/mnist_conv.py:k=512
 Ours where the paper differs or is silent, as both lift the bound of the MLP
-pair (BUILD_NOTES.md): a new Bernoulli draw for each training step, the test on
-one fixed draw; a learning rate that falls in the joint phase. The paper's:
+pair (experiments/results): a new Bernoulli draw for each training step, the
+test on one fixed draw; a learning rate that falls in the joint phase. The
+paper's:
   --config.dataset.binarisation=static --config.learning_rate_decay=none
 """
 

@@ -5,7 +5,7 @@
 for the test. The paper names none of these; its best test bound is -90.89 nats
 at K = 256. Command, for that K:
   python -m launch.train --config=experiments/omniglot_conv.py:k=256
-Other choices, which move the bound by many nats (BUILD_NOTES.md):
+Other choices, which move the bound by many nats (experiments/results):
   --config.dataset.resplit='()' --config.dataset.binarisation=static
 """
 

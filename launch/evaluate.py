@@ -17,6 +17,7 @@ from fmvae.storage import write_json
 from fmvae.training.report import report
 from launch import trained
 
+flags.adopt_module_key_flags(trained)  # --help shows them too
 _WORKDIR = flags.DEFINE_string(
   "workdir",
   None,

@@ -20,6 +20,7 @@ from fmvae import figures
 from fmvae.storage import replacing
 from launch import trained
 
+flags.adopt_module_key_flags(trained)  # --help shows them too
 _KEY_SEED = 2
 _DPI = 150
 

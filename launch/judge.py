@@ -17,6 +17,7 @@ from fmvae import evaluation
 from fmvae.storage import write_json
 from launch import trained
 
+flags.adopt_module_key_flags(trained)  # --help shows them too
 _WORKDIR = flags.DEFINE_string(
   "workdir",
   None,

@@ -18,6 +18,7 @@ from fmvae.evaluation import questionnaire
 from fmvae.storage import write_json, write_text
 from launch import common, trained
 
+flags.adopt_module_key_flags(trained)  # --help shows them too
 _WORKDIR = flags.DEFINE_string(
   "workdir",
   None,

@@ -24,6 +24,7 @@ from fmvae.storage import replacing
 from fmvae.training import processes
 from launch import common
 
+flags.adopt_module_key_flags(common)  # --help shows them too
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,

@@ -31,6 +31,7 @@ from fmvae.storage import InUseError, StorageError
 from fmvae.training import checkpoints, loop, processes, records
 from launch import common
 
+flags.adopt_module_key_flags(common)  # --help shows them too
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,

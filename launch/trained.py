@@ -13,6 +13,7 @@ from fmvae.training import records
 from fmvae.training.checkpoints import Checkpoints
 from launch import common
 
+flags.adopt_module_key_flags(common)
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint",
   "newest",

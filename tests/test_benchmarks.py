@@ -100,14 +100,10 @@ def test_one_comparison_from_start_to_table(tmp_path):
     assert rows[0][said] in done.stdout
 
 
-@pytest.mark.parametrize("pair", ["pair28", "pair64"])
-def test_pytorch_takes_the_same_step(pair, monkeypatch):
+@pytest.mark.parametrize("pair", ["28x28", "64x64"])
+def test_pytorch_takes_the_same_step(pair):
   pytest.importorskip("torch", reason="PyTorch is in the extra 'benchmarks'")
   from experiments.benchmarks import training
 
-  monkeypatch.setattr(
-    training, "in_turn", lambda sides, *_: {name: [1.0] for name in sides}
-  )
-  monkeypatch.setattr(training, "side", lambda *_: None)
-  check = {"pair28": training.step28, "pair64": training.step64}[pair]
-  assert check(1)[0].values == [1.0]
+  config = {"28x28": training.pair28(((64, 32),)), "64x64": training.pair64()}
+  training.same_step(config[pair])  # raises AssertionError where it differs

@@ -55,6 +55,7 @@ BAD = [
   ("named_learning_rate", -1.0, "config.named_learning_rate"),
   ("likelihood", "gaussian", "config.likelihood must be one for zeros"),
   ("likelihood", "poisson", "config.likelihood must be one of .*'poisson'"),
+  ("dataset.threshold", 1.0, "config.dataset.threshold must be at least 0"),
   ("prior", "vamp", "config.prior must be one of .*'vamp'"),
   ("prior", "standard_normal", "config.steps.prior must be 0 for a prior"),
   ("dataset.in_memory", False, "config.dataset.in_memory must be True unless"),
@@ -71,6 +72,15 @@ def test_bad_field_is_named(field, value, message):
   holder[name] = value
   with pytest.raises(ValueError, match=message):
     config_lib.validate(ConfigDict(fields))
+
+
+def test_a_prior_without_components_has_no_labels():
+  config = digits.get_config()
+  config.prior, config.steps.prior = "standard_normal", 0
+  config_lib.validate(config)
+  config.dataset.labels = ((0, "label"),)
+  with pytest.raises(ValueError, match=r"config.dataset.labels must be \(\)"):
+    config_lib.validate(config)
 
 
 def test_missing_field_is_named():

@@ -85,7 +85,12 @@ def celeb_a_generated() -> str:
     shares = [real["accuracy"], real["balanced_accuracy"]]
     shares += [generated["accuracy"], paper]
     rows.append([name, *map(percent, shares)])
-  head = ("property", "classifier on real", "balanced", "classifier on generated")
+  head = (
+    "property",
+    "classifier on real",
+    "balanced",
+    "classifier on generated",
+  )
   return markdown((*head, "people on generated (paper, Table 1)"), rows)
 
 

@@ -26,7 +26,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
       run.steps = {"pretrain": 5_000, "prior": 0, "joint": 0}
       runs[f"{split}_{kind}".replace("0.", "0_")] = run
   config = ConfigDict(
-    {"runs": runs, "num_components": (), "seeds": (0,), "importance_samples": 0},
+    {
+      "runs": runs,
+      "num_components": (),
+      "seeds": (0,),
+      "importance_samples": 0,
+    },
     type_safe=False,
   )
   sweep.plan.adapt(config, arg)

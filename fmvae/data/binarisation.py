@@ -18,10 +18,10 @@ def static(
 ) -> np.ndarray:
   """Draws each pixel once, as a Bernoulli variable of mean x/255.
 
-  The draw depends on `seed`, the shape of `images` and which set they are; it is
-  the same on every machine, so all runs see the same binary data set. This is the reading
-  of "statically binarised"; a set drawn with another seed gives slightly
-  different likelihoods.
+  The draw depends on `seed`, the shape of `images` and which set they are. It
+  is the same on every machine, so all runs see the same binary data set. This
+  is the reading of "statically binarised"; a set drawn with another seed gives
+  slightly different likelihoods.
 
   Args:
     images: uint8 [...].

@@ -58,8 +58,8 @@ def load(
   described = _described(name)
   if split not in described.SPLITS:
     raise DataError(
-      f"Data set {described.name!r} has no split {split!r}; choose one of"
-      f" {', '.join(described.SPLITS)}."
+      f"The split of data set {described.name!r} must be one of"
+      f" {', '.join(described.SPLITS)}, got {split!r}."
     )
   builder = _open(described, data_dir)
   if not builder.data_path.exists():
@@ -74,7 +74,7 @@ def _described(name: str | type[Described]) -> Any:
     return name
   if name not in _BUILDERS:
     raise DataError(
-      f"Unknown data set {name!r}; choose one of {', '.join(DATASETS)}."
+      f"The data set must be one of {', '.join(DATASETS)}, got {name!r}."
     )
   module, _, class_name = _BUILDERS[name].partition(".")
   return getattr(importlib.import_module(f"fmvae.data.{module}"), class_name)

@@ -34,6 +34,10 @@ class Preprocessing:
       raise ValueError(
         f"binarisation must be one of {KINDS}, got {self.binarisation!r}"
       )
+    if not 0 <= self.threshold < 1:
+      raise ValueError(
+        f"threshold must be at least 0 and below 1, got {self.threshold}"
+      )
 
   def prepare(self, images: Images, *, training: bool) -> Any:
     """Binarises for good what is the same each time.

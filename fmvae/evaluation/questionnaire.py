@@ -222,6 +222,6 @@ def _read_answers(
   ):
     raise ValueError(
       f"{path} must hold {shape[0]} rows of {shape[1]} answers, each the "
-      "number of a choice or null"
+      f"number of a choice or null, got shape {given.shape}"
     )
   return rater, given

@@ -42,6 +42,8 @@ def cluster_samples(
     ValueError: `components` or `factor` names one that does not exist.
   """
   counts = [k for _, k in model.prior.factors]
+  if not counts:
+    raise ValueError("this figure needs a prior with components, got N(0, I)")
   if factor not in range(len(counts)):
     raise ValueError(
       f"factor must be from 0 to {len(counts) - 1}, got {factor!r}"

@@ -39,7 +39,10 @@ def component_grid(
     ValueError: the model has a single factor.
   """
   if len(model.prior.factors) < 2:
-    raise ValueError("this figure needs two factors, the run has one")
+    raise ValueError(
+      "this figure needs two factors with components, the run has "
+      f"{len(model.prior.factors)}"
+    )
   unnamed = model.unnamed
   pair = unnamed[:2] if len(unnamed) > 1 else (0, 1)
   figure = Figure(

@@ -37,7 +37,7 @@ def expected_log_weights(c: Array) -> Array:
 
 
 def kl_to_symmetric(c: Array, c0: float) -> Array:
-  """KL(Dir(c) || Dir(c0, .., c0)) in nats, `[...]` for c `[..., K]`."""
+  """KL(Dir(c) || Dir(c0, ..)), line 4e, nats `[...]` for c `[..., K]`."""
   num, total = c.shape[-1], jnp.sum(c, -1)
   about = lax.stop_gradient(total / num)[..., None]
   from_mean = c - about

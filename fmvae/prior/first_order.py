@@ -15,6 +15,8 @@ from fmvae.prior.state import MeanParams
 def log_gradients(params: MeanParams, grads: MeanParams) -> MeanParams:
   """Gradients by (m, log s, log a, log b, log c) from those by (m, s, a, b, c).
 
+  For the first-order updates of eq. 8.
+
   Args:
     params: one factor.
     grads: of a scalar, as `jax.grad` gives them for `params`.

@@ -57,7 +57,7 @@ def to_natural(q: NormalGamma) -> NaturalParams:
 def blend(
   q: NormalGamma, shift: Array, target: NormalGamma, rho
 ) -> NormalGamma:
-  """Eq. 14: (1 - rho) lambda + rho lambda*, in mean parameters.
+  """Eq. 7 and 14: (1 - rho) lambda + rho lambda*, in mean parameters.
 
   The first three natural parameters mix as they stand. For the second, the
   parallel-axis theorem gives

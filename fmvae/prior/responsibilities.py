@@ -64,7 +64,7 @@ def _factor_logits(f: MeanParams, loc: Array, log_var: Array) -> Array:
 def component_logits(
   state: PriorState, loc: Array, log_var: Array
 ) -> tuple[Array, ...]:
-  """Log of eq. 5 before normalising, for every factor.
+  """Log of eq. 5 before normalising, by eq. 6, for every factor.
 
   Args:
     state: the prior.

@@ -12,7 +12,7 @@ from fmvae.prior import dirichlet, normal_gamma
 from fmvae.prior.checks import check_num_data
 from fmvae.prior.normal_gamma import NaturalParams, NormalGamma
 
-_LLOYD_ITERATIONS = 10  # more do not change the bound (see BUILD_NOTES.md)
+_LLOYD_ITERATIONS = 10  # more do not change the bound
 _DEFAULT_POINTS = 10.0  # a start's weight per component, without num_data
 
 
@@ -242,7 +242,7 @@ def kl_global(state: PriorState) -> Array:
 
 
 def usage(state: PriorState) -> tuple[Usage, ...]:
-  """Expected share of each component and which of them are pruned, per factor.
+  """Expected share of each component and which are pruned (App. F), per factor.
 
   A component is pruned when its count exceeds the hyperprior's by less than
   one data point (App. F: "pseudo-counts very close to that of the prior").

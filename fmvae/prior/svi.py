@@ -120,7 +120,7 @@ def svi_update(
   labels: Array | None = None,
   axis_name: str | None = None,
 ) -> PriorState:
-  """One natural-gradient step on lambda and c, eq. 13-14.
+  """One natural-gradient step on lambda and c, eq. 7 and 13-14.
 
   Responsibilities are recomputed from `loc` and `log_var` (step 3 of Sec.
   2.4), clamped where `labels` says so.

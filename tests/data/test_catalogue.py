@@ -208,12 +208,15 @@ def test_a_resplit_that_is_too_large_is_refused(prepared, sizes):
 
 
 def test_unknown_name(tmp_path):
-  with pytest.raises(data.DataError, match="'mnits'; choose one of uci_digits"):
+  message = r"must be one of uci_digits.*got 'mnits'"
+  with pytest.raises(data.DataError, match=message):
     data.load("mnits", "train", data_dir=tmp_path)
 
 
 def test_unknown_split(tmp_path):
-  with pytest.raises(data.DataError, match="'mnist' has no split 'valid'"):
+  with pytest.raises(
+    data.DataError, match="'mnist' must be one of train, test, got 'valid'"
+  ):
     data.load("mnist", "valid", data_dir=tmp_path)
   assert not list(tmp_path.iterdir())
 

@@ -180,7 +180,9 @@ def test_what_a_figure_needs_is_said(exp, state):
   with pytest.raises(ValueError, match="size has no component 2"):
     figures.named_grids(exp.model, state, KEY, 2)
   one = named.build(dataset={"labels": ()}, factors=((10, 4),))
-  with pytest.raises(ValueError, match="two factors, the run has one"):
+  with pytest.raises(
+    ValueError, match="two factors with components, the run has 1"
+  ):
     figures.component_grid(one.model, state, KEY)
   labels = ((0, "shape"), (1, "colour"), (2, "size"), (4, "background"))
   few = named.build(dataset={"labels": labels})
