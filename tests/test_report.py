@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from experiments.report import bounds, equations, reading
+from experiments.report import bounds, equations
 from experiments.report.documents import (
   DOCUMENTS,
   TABLES,
@@ -66,13 +66,18 @@ class TestWritten:
       written(self.text.replace("<!-- end -->", "", 1), {"x": lambda: ""})
 
 
-def test_means_over_seeds(tmp_path, monkeypatch):
-  monkeypatch.setattr(reading, "RESULTS", tmp_path)
-  (tmp_path / "mixture_init.csv").write_text(
-    "start,K,seed,cost,used\nk-means,16,0,1.0,15\nk-means,16,1,2.5,16\n"
-    "random,16,0,4.0,3\nrandom,16,1,4.0,3\n"
-  )
-  assert bounds.mixture_init().splitlines()[2:] == [
+def test_means_over_seeds():
+  columns = ("start", "K", "seed", "cost", "used")
+  rows = [
+    dict(zip(columns, line.split(), strict=True))
+    for line in (
+      "k-means 16 0 1.0 15",
+      "k-means 16 1 2.5 16",
+      "random 16 0 4.0 3",
+      "random 16 1 4.0 3",
+    )
+  ]
+  assert bounds.mixture_init(rows).splitlines()[2:] == [
     "| k-means | 1.75, 15 to 16 |",
     "| random | 4.00, 3 |",
   ]

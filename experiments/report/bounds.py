@@ -1,5 +1,7 @@
 """Tables of test bounds: Figure 3, and what moves the bound."""
 
+from collections.abc import Sequence
+
 from experiments.report.reading import (
   Row,
   grouped,
@@ -81,9 +83,9 @@ def pruning() -> str:
   )
 
 
-def mixture_init() -> str:
+def mixture_init(rows: Sequence[Row] | None = None) -> str:
   """A start a row, by K: cost, mean over seeds, and components used."""
-  rows = rows_of("mixture_init.csv")
+  rows = rows_of("mixture_init.csv") if rows is None else rows
   head = [f"K = {k}: cost, used" for k in grouped(rows, "K")]
   return markdown(
     ["start", *head],
