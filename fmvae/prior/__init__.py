@@ -10,7 +10,8 @@ and costs for a batch of encodings, and follow with `svi_update`:
   cost = prior.kl_z(state, loc, log_var, resp) + prior.kl_r(state, resp)
   state = prior.svi_update(state, loc, log_var, num_data=n, step_size=0.01)
 
-Equation numbers are those of Paquet, Ghaisas and Tieleman (2018).
+Encodings in float16 or bfloat16 are computed with in float32. Equation numbers
+are those of Paquet, Ghaisas and Tieleman (2018).
 """
 
 from fmvae.prior.first_order import apply_log_updates, log_gradients

@@ -69,6 +69,34 @@ def as_index(name: str, index: ArrayLike, sizes: tuple[int, ...]) -> Array:
   return jnp.where(inside, index, -1)
 
 
+def as_encodings(
+  latent: int, loc: Array, log_var: Array
+) -> tuple[Array, Array]:
+  """`loc` and `log_var`, in float32 where they come in a lower precision.
+
+  bfloat16 cannot count the points of a batch, and float16 not those of a
+  training set.
+
+  Raises:
+    ValueError: not both `[..., L]` of one shape.
+  """
+  for name, x in (("loc", loc), ("log_var", log_var)):
+    if not x.shape or x.shape[-1] != latent:
+      raise ValueError(f"{name} must be [..., {latent}], got {x.shape}")
+  if loc.shape != log_var.shape:
+    raise ValueError(
+      f"log_var must have the shape of loc, {loc.shape}, got {log_var.shape}"
+    )
+  return _at_least_single(loc), _at_least_single(log_var)
+
+
+def _at_least_single(x: Array) -> Array:
+  """`x` in float32 or what else it is; NumPy's arrays become JAX's."""
+  x = jnp.asarray(x)
+  is_half = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4
+  return x.astype(jnp.float32) if is_half else x
+
+
 def as_labels(
   labels: Array, sizes: tuple[int, ...], leading: tuple[int, ...]
 ) -> Array:

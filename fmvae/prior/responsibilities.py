@@ -18,13 +18,12 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior import dirichlet
-from fmvae.prior.checks import as_labels
+from fmvae.prior.checks import as_encodings, as_labels
 from fmvae.prior.normal_gamma import LOG_2PI, expected_log_alpha
 from fmvae.prior.state import (
   MeanParams,
   PriorState,
   align,
-  check_encodings,
   matmul,
   split,
 )
@@ -77,7 +76,7 @@ def component_logits(
   Raises:
     ValueError: `loc` or `log_var` not `[..., L]`.
   """
-  check_encodings(sum(state.dims), loc, log_var)
+  loc, log_var = as_encodings(sum(state.dims), loc, log_var)
   parts = zip(
     state.factors, split(state, loc), split(state, log_var), strict=True
   )
@@ -152,7 +151,7 @@ def kl_z(
   Raises:
     ValueError: an argument of the wrong shape.
   """
-  check_encodings(sum(state.dims), loc, log_var)
+  loc, log_var = as_encodings(sum(state.dims), loc, log_var)
   _check_resp(state, resp)
   parts = zip(
     state.factors, split(state, loc), split(state, log_var), resp, strict=True

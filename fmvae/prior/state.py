@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior import dirichlet, normal_gamma
-from fmvae.prior.checks import check_num_data
+from fmvae.prior.checks import as_encodings, check_num_data
 from fmvae.prior.normal_gamma import NaturalParams, NormalGamma
 
 _LLOYD_ITERATIONS = 10  # more do not change the bound
@@ -137,7 +137,7 @@ def init(
   if (loc is None) != (log_var is None):
     raise ValueError("loc and log_var must be given together")
   if loc is not None and log_var is not None:
-    check_encodings(latent, loc, log_var)
+    loc, log_var = as_encodings(latent, loc, log_var)
     largest = max(k for _, k in factors)
     if loc.ndim != 2 or loc.shape[0] < largest:
       raise ValueError(
@@ -263,14 +263,3 @@ def split(state: PriorState, x: Array) -> tuple[Array, ...]:
     out.append(x[..., offset : offset + d])
     offset += d
   return tuple(out)
-
-
-def check_encodings(latent: int, loc: Array, log_var: Array) -> None:
-  """Raises ValueError unless both are `[..., L]` of one shape."""
-  for name, x in (("loc", loc), ("log_var", log_var)):
-    if not x.shape or x.shape[-1] != latent:
-      raise ValueError(f"{name} must be [..., {latent}], got {x.shape}")
-  if loc.shape != log_var.shape:
-    raise ValueError(
-      f"log_var must have the shape of loc, {loc.shape}, got {log_var.shape}"
-    )

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior import normal_gamma
-from fmvae.prior.checks import check_num_data, check_step_size
+from fmvae.prior.checks import as_encodings, check_num_data, check_step_size
 from fmvae.prior.normal_gamma import NormalGamma
 from fmvae.prior.responsibilities import centre, responsibilities
 from fmvae.prior.state import (
@@ -147,6 +147,7 @@ def svi_update(
   """
   check_num_data(num_data)
   check_step_size(step_size)
+  loc, log_var = as_encodings(sum(state.dims), loc, log_var)
   gammas = responsibilities(state, loc, log_var, labels)
   if loc.size == 0:
     raise ValueError(f"loc must hold at least one point, got {loc.shape}")

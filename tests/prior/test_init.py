@@ -152,6 +152,15 @@ def test_num_data_may_be_traced(from_data, num_data):
   close(jax.jit(start)(num_data), start(num_data), 1e-5)
 
 
+def test_numpy_encodings_under_a_traced_key():
+  loc, log_var = encodings(20)
+
+  def start(key):
+    return prior.init(key, FACTORS, loc=loc, log_var=log_var)
+
+  close(jax.jit(start)(KEY), start(KEY), 1e-5)
+
+
 def test_traced_num_data_does_not_decide_the_type(x64):
   loc, log_var = map(jnp.asarray, encodings(20))
   state = jax.eval_shape(
