@@ -28,7 +28,9 @@ def named() -> dict[str, list[str]]:
   found: dict[str, list[str]] = {}
   for function, docstring in _docstrings():
     for reference in references(docstring):
-      found.setdefault(reference, []).append(function)
+      functions = found.setdefault(reference, [])
+      if function not in functions:
+        functions.append(function)
   return {
     reference: found[reference] for reference in sorted(found, key=_order)
   }
@@ -84,12 +86,12 @@ def _docstrings() -> Iterator[tuple[str, str]]:
   """The public names of every module with their docstrings."""
   for path in sorted(_PACKAGE.rglob("*.py")):
     tree = ast.parse(path.read_text(), str(path))
-    yield from _public(tree, _module(path))
+    yield from _public(tree, _package(path))
 
 
-def _module(path: pathlib.Path) -> str:
-  parts = path.relative_to(_PACKAGE).with_suffix("").parts
-  return ".".join(part for part in parts if part != "__init__")
+def _package(path: pathlib.Path) -> str:
+  """The package or module right under fmvae, whose names are its own."""
+  return path.relative_to(_PACKAGE).with_suffix("").parts[0]
 
 
 def _public(
@@ -98,9 +100,16 @@ def _public(
   for node in parent.body:
     if not isinstance(node, ast.FunctionDef | ast.ClassDef):
       continue
-    if node.name.startswith("_"):
+    if node.name.startswith("_") or _is_protocol(node):
       continue
     name = f"{prefix}.{node.name}".removeprefix(".")
     yield name, ast.get_docstring(node) or ""
     if isinstance(node, ast.ClassDef):
       yield from _public(node, name)
+
+
+def _is_protocol(node: ast.FunctionDef | ast.ClassDef) -> bool:
+  """Whether it only says what others compute."""
+  return isinstance(node, ast.ClassDef) and any(
+    isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases
+  )
