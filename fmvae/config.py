@@ -9,6 +9,8 @@ from fmvae.data import Preprocessing
 from fmvae.model import phases, priors
 from fmvae.model.priors import Prior
 
+_MOST_STEPS = 2**31 - 1  # of a counter of 32 bits
+
 
 def default() -> ConfigDict:
   """Every field that a config has, with the paper's values where it has any.
@@ -237,13 +239,6 @@ def _check_fields(given: dict, known: dict, path: str) -> None:
 
 
 def _check_numbers(config: ConfigDict) -> None:
-  def number(field, value, least, kinds):
-    if not isinstance(value, kinds) or isinstance(value, bool) or value < least:
-      kind = "an integer" if kinds is int else "a number"
-      raise ValueError(
-        f"config.{field} must be {kind} of at least {least}, got {value!r}"
-      )
-
   for field in (
     "latent_dim",
     "batch_size",
@@ -252,15 +247,36 @@ def _check_numbers(config: ConfigDict) -> None:
     "keep_checkpoints",
     "init_encodings",
   ):
-    number(field, config[field], 1, int)
-  for field in ("seed", "evaluate_every", "kl_anneal_steps"):
-    number(field, config[field], 0, int)
+    _check_integer(field, config[field], 1, _MOST_STEPS)
+  for field in ("evaluate_every", "kl_anneal_steps"):
+    _check_integer(field, config[field], 0, _MOST_STEPS)
+  _check_integer("seed", config.seed, 0, 2**32 - 1)  # of a JAX key
+  for field in ("split_seed", "binarisation_seed"):
+    _check_integer(f"dataset.{field}", config.dataset[field], 0, 2**64 - 1)
   for phase, steps in config.steps.items():
-    number(f"steps.{phase}", steps, 0, int)
-  if sum(config.steps.values()) == 0:
-    raise ValueError("config.steps must hold a step in some phase, got none")
+    _check_integer(f"steps.{phase}", steps, 0, _MOST_STEPS)
+  total = sum(config.steps.values())
+  if not 1 <= total <= _MOST_STEPS:
+    raise ValueError(
+      f"config.steps must be 1 to {_MOST_STEPS} steps in all, got {total}"
+    )
   for field in ("learning_rate", "named_learning_rate"):
-    number(field, config[field], 0.0, int | float)
+    value = config[field]
+    if not phases.is_number(value) or value < 0:
+      raise ValueError(
+        f"config.{field} must be a finite number of at least 0, got {value!r}"
+      )
+
+
+def _check_integer(field: str, value: Any, least: int, most: int) -> None:
+  if (
+    not isinstance(value, int)
+    or isinstance(value, bool)
+    or not least <= value <= most
+  ):
+    raise ValueError(
+      f"config.{field} must be an integer from {least} to {most}, got {value!r}"
+    )
 
 
 def _check_factors(config: ConfigDict) -> None:
@@ -268,7 +284,7 @@ def _check_factors(config: ConfigDict) -> None:
   is_pairs = isinstance(factors, tuple | list) and all(
     isinstance(f, tuple | list)
     and len(f) == 2
-    and all(isinstance(n, int) for n in f)
+    and all(isinstance(n, int) and not isinstance(n, bool) for n in f)
     for f in factors
   )
   if not is_pairs or not factors:
@@ -346,7 +362,7 @@ def _check_labels(config: ConfigDict) -> None:
         f"config.dataset.labels must name each {what} once, got {given}"
       )
   fractions = fraction if isinstance(fraction, tuple | list) else (fraction,)
-  if not all(isinstance(f, int | float) and 0 <= f <= 1 for f in fractions) or (
+  if not all(phases.is_number(f) and 0 <= f <= 1 for f in fractions) or (
     fractions is fraction and len(fraction) != len(labels)
   ):
     raise ValueError(

@@ -78,7 +78,7 @@ def assemble(
   """
   _check_sizes(config, train)
   properties = tuple(
-    _property(config, train, entry) for entry in config.dataset.labels
+    _property(config, train, test, entry) for entry in config.dataset.labels
   )
   likelihood = likelihoods.get(config.likelihood)
   image_shape = train.images.shape[1:]
@@ -205,7 +205,10 @@ def _phases(
 
 
 def _property(
-  config: ConfigDict, source: data.ImageSet, entry: Sequence[Any]
+  config: ConfigDict,
+  source: data.ImageSet,
+  test: data.ImageSet,
+  entry: Sequence[Any],
 ) -> Property:
   """Checks an entry of `config.dataset.labels` against the data."""
   factor, feature = entry[:2]
@@ -216,6 +219,11 @@ def _property(
     )
   present = np.unique(source.features[feature])
   present = present[present >= 0]
+  if not len(present):
+    raise ValueError(
+      f"config.dataset.labels names {feature}, which must be known of some "
+      f"training image of {config.dataset.name}, got none"
+    )
   values = tuple(entry[2]) if len(entry) == 3 else tuple(range(present[-1] + 1))
   k = config.factors[factor][1]
   if len(values) > k:
@@ -228,6 +236,11 @@ def _property(
     raise ValueError(
       f"config.dataset.labels: the values of {feature} must be different ones "
       f"of {present.tolist()}, got {values}"
+    )
+  if not np.isin(test.features.get(feature, ()), values).any():
+    raise ValueError(
+      f"config.dataset.labels names {feature}, of which the test set of "
+      f"{config.dataset.name} must have one of the values {values}, got none"
     )
   called = source.value_names.get(feature)
   names = tuple(called[v] if called else f"{feature} {v}" for v in values)

@@ -17,6 +17,7 @@ CONFIGS = sorted(
   if p.stem != "__init__"
 )
 
+INF, NAN = float("inf"), float("nan")
 BAD = [
   ("factors", (), "config.factors"),
   ("factors", ((64,),), "config.factors"),
@@ -33,7 +34,7 @@ BAD = [
   ("seed", -1, "config.seed"),
   ("svi.kappa", 0.5, r"config.svi.kappa must be in \(1/2, 1\], got 0.5"),
   ("svi.tau0", 0.0, "config.svi.tau0 must"),
-  ("hyperprior.s0", 0.0, "config.hyperprior s0 must be positive, got 0"),
+  ("hyperprior.s0", 0.0, "config.hyperprior s0 must be positive and finite"),
   ("hyperprior.q0", 1.0, "config.hyperprior.q0 is not a field"),
   ("steps.joint", -1, "config.steps.joint"),
   ("steps", {"pretrain": 0, "prior": 0, "joint": 0}, "config.steps"),
@@ -53,6 +54,25 @@ BAD = [
   ("delta", ((0.0, -1.0),), "config.delta"),
   ("kl_z_weight", ((0.0, 20.0), (1.5, 1.0)), "config.kl_z_weight"),
   ("named_learning_rate", -1.0, "config.named_learning_rate"),
+  ("named_learning_rate", NAN, "config.named_learning_rate must be a finite"),
+  ("learning_rate", INF, "config.learning_rate must be a finite"),
+  ("learning_rate", True, "config.learning_rate must be a finite"),
+  ("seed", 2**32, "config.seed must be an integer from 0 to 4294967295"),
+  ("seed", True, "config.seed must be an integer"),
+  ("dataset.split_seed", -1, "config.dataset.split_seed must be an integer"),
+  ("dataset.binarisation_seed", 2**64, "config.dataset.binarisation_seed"),
+  ("steps.joint", 10**20, "config.steps.joint must be an integer from 0 to"),
+  ("steps.joint", 2**31 - 1, "config.steps must be 1 to 2147483647 steps"),
+  ("kl_anneal_steps", 10**30, "config.kl_anneal_steps must be an integer"),
+  ("svi.tau0", INF, "config.svi.tau0 must be at least 0 and finite"),
+  ("svi.kappa", NAN, r"config.svi.kappa must be in \(1/2, 1\]"),
+  ("svi.initial", NAN, r"config.svi.initial must be in \(0, 1\]"),
+  ("hyperprior.c0", 1e39, "config.hyperprior c0 must be positive and finite"),
+  ("hyperprior.s0", INF, "config.hyperprior s0 must be positive and finite"),
+  ("hyperprior.m0", NAN, "config.hyperprior m0 must be finite"),
+  ("delta", ((0.0, 1e39),), "config.delta: it must hold points"),
+  ("kl_z_weight", ((0.0, NAN),), "config.kl_z_weight: it must hold points"),
+  ("factors", ((64, True),), "config.factors must be a tuple"),
   ("likelihood", "gaussian", "config.likelihood must be one for zeros"),
   ("likelihood", "poisson", "config.likelihood must be one of .*'poisson'"),
   ("dataset.threshold", 1.0, "config.dataset.threshold must be at least 0"),

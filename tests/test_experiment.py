@@ -59,6 +59,29 @@ def test_each_label_has_its_own_fraction(prepared):
   )
 
 
+@pytest.mark.parametrize(
+  ("split", "message"),
+  [
+    ("train", "known of some training image of uci_digits, got none"),
+    ("test", r"test set of uci_digits must have one of the values \(7,\)"),
+  ],
+)
+def test_labels_that_a_split_lacks_are_refused_at_once(
+  prepared, split, message
+):
+  def without(name, part, **folders):
+    found = data.load(name, part, **folders)
+    if part == split:
+      label = found.features["label"]
+      label[label == 7] = -1
+      if part == "train":
+        label[:] = -1
+    return found
+
+  with pytest.raises(ValueError, match=message):
+    build(prepared, load=without, labels=((1, "label", (7,)),))
+
+
 @pytest.mark.parametrize("field", ["delta", "kl_z_weight"])
 def test_schedules_run_over_the_joint_phase(prepared, field):
   config = digits.get_config("smoke")

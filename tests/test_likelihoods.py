@@ -19,7 +19,7 @@ def test_bernoulli_matches_scipy():
   x = rng.integers(2, size=(2, 4, 5, 1)).astype(float)
   p = scipy.special.expit(raw)
   expected = scipy.stats.bernoulli(p).logpmf(x).sum((-3, -2, -1))
-  with jax.enable_x64(True):
+  with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
     actual = BERNOULLI.log_prob(jnp.asarray(raw), jnp.asarray(x))
     np.testing.assert_allclose(actual, expected, rtol=1e-12)
     moments = scipy.stats.bernoulli(p).stats("mv")
@@ -34,7 +34,7 @@ def test_gaussian_matches_scipy():
   mean = raw[..., :3]
   std = 0.001 + 0.399 * scipy.special.expit(raw[..., 3:])
   expected = scipy.stats.norm(mean, std).logpdf(x).sum((-3, -2, -1))
-  with jax.enable_x64(True):
+  with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
     actual = GAUSSIAN.log_prob(jnp.asarray(raw), jnp.asarray(x))
     np.testing.assert_allclose(actual, expected, rtol=1e-12)
     np.testing.assert_array_equal(GAUSSIAN.mean(jnp.asarray(raw)), mean)

@@ -71,6 +71,15 @@ def along(points: Points, start: int, length: int) -> Schedule:
   )
 
 
+def is_number(value: Any) -> bool:
+  """Whether it is a number that float32 can hold, and no truth value."""
+  return (
+    isinstance(value, int | float)
+    and not isinstance(value, bool)
+    and abs(value) <= _MOST
+  )
+
+
 def as_points(value: Any) -> Points:
   """Checks points for `along`, as a config or a JSON file has them.
 
@@ -84,7 +93,7 @@ def as_points(value: Any) -> Points:
     and all(
       isinstance(p, tuple | list)
       and len(p) == 2
-      and all(isinstance(x, int | float) for x in p)
+      and all(map(is_number, p))
       and 0 <= p[0] <= 1
       and p[1] >= 0
       for p in value
@@ -99,6 +108,7 @@ def as_points(value: Any) -> Points:
 
 
 robbins_monro = functools.cache(prior.robbins_monro)
+_MOST = float(np.finfo(np.float32).max)
 ZERO, ONE = constant(0.0), constant(1.0)
 _NO_OPTIMIZER = optax.identity()
 

@@ -27,11 +27,17 @@ class Hyperprior:
   c0: float = 1.0
 
   def __post_init__(self):
+    most = float(jnp.finfo(jnp.float32).max)
     for name in ("s0", "a0", "b0", "c0"):
-      if not getattr(self, name) > 0:
+      if not 0 < getattr(self, name) <= most:
         raise ValueError(
-          f"hyperprior {name} must be positive, got {getattr(self, name)}"
+          f"hyperprior {name} must be positive and finite in float32, got "
+          f"{getattr(self, name)}"
         )
+    if not abs(self.m0) <= most:
+      raise ValueError(
+        f"hyperprior m0 must be finite in float32, got {self.m0}"
+      )
 
 
 @jax.tree_util.register_dataclass

@@ -194,8 +194,8 @@ def robbins_monro(
   """
   if not 0.5 < kappa <= 1:
     raise ValueError(f"kappa must be in (1/2, 1], got {kappa}")
-  if not tau0 >= 0:
-    raise ValueError(f"tau0 must be at least 0, got {tau0}")
+  if not 0 <= tau0 < float("inf"):
+    raise ValueError(f"tau0 must be at least 0 and finite, got {tau0}")
   if initial is None:
     return lambda step: jnp.minimum((tau0 + jnp.asarray(step)) ** -kappa, 1.0)
   if not 0 < initial <= 1:

@@ -201,10 +201,11 @@ def picked_weights(weights):
     for s in range(len(weights))
   ]
   loc, log_var = MODEL.vae.encode(params, jnp.float32(X[0]).reshape(SHAPE))
-  z = loc + jnp.exp(0.5 * log_var) * jnp.stack(draws)
+  z = loc[None] + jnp.exp(0.5 * log_var)[None] * jnp.stack(draws)
 
   def log_prior(new_z):
-    nearest = jnp.argmin(jnp.sum((new_z[..., None, :] - z) ** 2, -1), -1)
+    away = new_z[..., None, :] - z.reshape(*(1,) * (new_z.ndim - 1), *z.shape)
+    nearest = jnp.argmin(jnp.sum(away**2, -1), -1)
     return standard_normal(new_z) + jnp.float32(weights)[nearest]
 
   x = jnp.float32(X[:1])

@@ -51,7 +51,8 @@ class Trained(Sampled):
     return {"m": loc.mean(0)}, None
 
   def log_prob(self, variables, z):
-    return log_normal(z, variables.params["m"], jnp.zeros(L))
+    m = variables.params["m"].reshape(*(1,) * (z.ndim - 1), L)
+    return log_normal(z, m, jnp.zeros_like(m))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,10 @@ class Encoded(Sampled):
     return variables.params, None
 
   def log_prob(self, variables, z):
-    loc, log_var = variables.encode(variables.params)
+    around = (*(1,) * (z.ndim - 1), 3, L)
+    loc, log_var = (
+      x.reshape(around) for x in variables.encode(variables.params)
+    )
     each = log_normal(z[..., None, :], loc, log_var)
     return jax.nn.logsumexp(each, -1) - np.log(3)
 

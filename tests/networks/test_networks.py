@@ -139,19 +139,20 @@ def test_conv28_layer_by_layer():
         (pad, pad),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
       )
-      x = jnp.maximum(x + layer["bias"], 0)
+      x = jnp.maximum(x + layer["bias"][None, None, None], 0)
     code = x.reshape(2, -1) @ encoder["Dense_0"]["kernel"]
-    code += encoder["Dense_0"]["bias"]
+    code += encoder["Dense_0"]["bias"][None]
     loc, log_var = code[:, :3], code[:, 3:]
 
-    x = loc @ decoder["Dense_0"]["kernel"] + decoder["Dense_0"]["bias"]
+    x = loc @ decoder["Dense_0"]["kernel"]
+    x += decoder["Dense_0"]["bias"][None]
     x = x.reshape(2, 4, 4, 64)
     for i, stride in enumerate("11212121"):
       layer = decoder[f"ConvTranspose_{i}"]
       x = jax.lax.conv_transpose(
         jnp.maximum(x, 0), layer["kernel"], (int(stride),) * 2, "SAME"
       )
-      x += layer["bias"]
+      x += layer["bias"][None, None, None]
       if i == 3:
         x = jax.lax.dynamic_slice(x, (0, 0, 0, 0), (2, 7, 7, 64))
     return loc, log_var, x

@@ -232,7 +232,7 @@ def test_memory_is_not_batch_times_components_times_dimensions(fn, gradient):
 
 def test_the_walk_sees_inside_transformations():
   def inner(x):
-    return jnp.sum(x[:, None] * x)
+    return jnp.sum(x[:, None] * x[None])
 
   def fn(x):
     def body(carry, _):
