@@ -59,7 +59,9 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
   Raises:
     InUseError: another process holds it.
   """
-  with (folder / ".lock").open("w") as file:
+  # Not through a link, whose target is somebody else's.
+  flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+  with open(os.open(folder / ".lock", flags, 0o666), "rb+") as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -127,9 +127,9 @@ def _train(argv: list[str]) -> None:
         f"error: --noresume: workdir {workdir} holds a run. Choose another "
         "--workdir."
       )
-    if not common.config_is_given():
-      config = records.read_config(workdir)
   try:
+    if (workdir / "config.json").exists() and not common.config_is_given():
+      config = records.read_config(workdir)
     # One process prepares the data, where it has to be.
     experiment = processes.on_primary(
       lambda: common.build(argv, config), ValueError

@@ -199,7 +199,10 @@ class Checkpoints:
     record = dict(found["record"])
     if record.pop("sha256", None) != _digest(found["state"], record):
       raise ValueError("its content is not what was saved")
-    return Saved(unpack(found["state"]), **record)
+    saved = Saved(unpack(found["state"]), **record)
+    if int(saved.state.step) != step:
+      raise ValueError(f"its content is that of step {saved.state.step}")
+    return saved
 
   def _set_aside(self, steps: Iterable[int]) -> None:
     """Moves checkpoints out of the way of those that will be saved again."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -49,7 +50,13 @@ def usage_scalars(usages: Sequence[prior.Usage]) -> dict[str, float]:
 def write_start(workdir: pathlib.Path, seed: int, step: int) -> None:
   """Adds a start of the run to run.json: commit, versions and hardware."""
   path = workdir / "run.json"
-  starts = json.loads(path.read_text())["starts"] if path.exists() else []
+  starts = []
+  if path.exists():
+    try:
+      starts = list(json.loads(path.read_text())["starts"])
+    except (ValueError, KeyError, TypeError):  # nothing depends on it
+      path.replace(path.with_name("run.json.unreadable"))
+      logging.warning("%s cannot be read and is set aside.", path)
   starts.append({"step": step, **_describe_start()})
   write_json(path, {"seed": seed, "starts": starts})
 
@@ -90,7 +97,7 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
   """The resolved config of a run.
 
   Raises:
-    ValueError: the folder holds no run.
+    ValueError: the folder holds no run, or its config.json is damaged.
   """
   path = workdir / "config.json"
   if not path.is_file():
@@ -98,7 +105,16 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
       f"workdir {workdir} holds no run: {path.name} is not there. Name the "
       "--workdir that launch.train was given."
     )
-  return ConfigDict(json.loads(path.read_text()), type_safe=False)
+  try:
+    fields = json.loads(path.read_text())
+    if not isinstance(fields, dict):
+      raise ValueError("it holds no fields")
+    return ConfigDict(fields, type_safe=False)
+  except ValueError as error:
+    raise ValueError(
+      f"{path} cannot be read ({error}). Restore it, or choose another "
+      "--workdir."
+    ) from error
 
 
 def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:

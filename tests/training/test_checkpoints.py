@@ -136,6 +136,15 @@ def test_a_flipped_bit_in_any_place_of_the_arrays_is_noticed(start, two):
       assert_equal(found, at(start, int(found.state.step)))
 
 
+def test_a_checkpoint_under_another_number_is_not_believed(start, two):
+  folder = two / "checkpoints"
+  shutil.copytree(folder / "3", folder / "999")
+  with Checkpoints(two, keep=2) as saved:
+    assert saved.restore(start).state.step == 5
+    assert saved.steps() == [3, 5]
+  assert [p.name for p in (two / "unreadable").iterdir()] == ["0_step_999"]
+
+
 def test_when_none_can_be_read_it_is_said(start, two):
   for step in (3, 5):
     (two / "checkpoints" / str(step) / "record" / "metadata").write_text("{}")
