@@ -377,5 +377,12 @@ class _Run:
     self.checkpoints.wait()
     if processes.is_primary():
       model = self._model_of(state)
-      report(model, state, self.workdir, result, num_samples=1)
+      report(
+        model,
+        state,
+        self.workdir,
+        result,
+        num_samples=1,
+        total=self.total,
+      )
     return result
