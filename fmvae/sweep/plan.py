@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from fmvae import config as config_lib
 from fmvae.training import records
+from fmvae.training.checkpoints import complete_steps
 
 _FIELDS = ("runs", "num_components", "seeds", "importance_samples")
 
@@ -22,7 +23,8 @@ class Task:
   workdir: pathlib.Path
   program: str  # 'train' or 'evaluate'
   flags: tuple[str, ...]
-  result: pathlib.Path  # the file that is there when it has succeeded
+  result: pathlib.Path  # the file that it leaves when it has succeeded
+  steps: int  # of the run that it trains or evaluates, all phases together
   needs: str | None  # name of a task that must succeed first
 
 
@@ -36,6 +38,11 @@ class Point:
   config: ConfigDict
   workdir: pathlib.Path
   pretrained: pathlib.Path | None  # workdir that it starts from
+
+  @property
+  def steps(self) -> int:
+    """Those of all phases."""
+    return sum(self.config.steps.values())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,19 +105,19 @@ def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
         digest = hashlib.sha256(before.to_json(sort_keys=True).encode())
         slug = f"{run.dataset.name}_seed{seed}_{digest.hexdigest()[:8]}"
         pretrained = folder / "pretrained" / slug
-        tasks[slug] = _train(slug, pretrained, needs=None)
         points.append(Point(name, None, seed, before, pretrained, None))
+        tasks[slug] = _train(slug, points[-1])
       for k in config.num_components:
         of_k = base.copy_and_resolve_references()
         config_lib.adapt(of_k, k=k)
         workdir = folder / name / f"seed{seed}" / f"K{k}"
         points.append(Point(name, k, seed, of_k, workdir, pretrained))
         label = f"{name}/seed{seed}/K{k}"
-        tasks[label] = _train(label, workdir, needs=pretrained)
+        tasks[label] = _train(label, points[-1])
       if config.importance_samples:
         for point in points:
           if (point.run, point.seed) == (name, seed):
-            task = _estimate(point.workdir, folder, config.importance_samples)
+            task = _estimate(point, folder, config.importance_samples)
             tasks[task.name] = task
   for point in points:
     _named(point, lambda p=point: config_lib.validate(p.config))
@@ -118,17 +125,17 @@ def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
   return Plan(tuple(points), tuple(tasks.values()))
 
 
-def _train(
-  name: str, workdir: pathlib.Path, needs: pathlib.Path | None
-) -> Task:
+def _train(name: str, point: Point) -> Task:
+  workdir, needs = point.workdir, point.pretrained
   flags = [f"--workdir={workdir}"]
   flags += [] if needs is None else [f"--pretrained={needs}"]
   result = workdir / "results.json"
   first = None if needs is None else needs.name
-  return Task(name, workdir, "train", tuple(flags), result, first)
+  return Task(name, workdir, "train", tuple(flags), result, point.steps, first)
 
 
-def _estimate(workdir: pathlib.Path, folder: pathlib.Path, num: int) -> Task:
+def _estimate(point: Point, folder: pathlib.Path, num: int) -> Task:
+  workdir = point.workdir
   trained = str(workdir.relative_to(folder)).removeprefix("pretrained/")
   flags = (f"--workdir={workdir}", f"--importance_samples={num}")
   return Task(
@@ -137,6 +144,7 @@ def _estimate(workdir: pathlib.Path, folder: pathlib.Path, num: int) -> Task:
     "evaluate",
     flags,
     workdir / "importance.json",
+    point.steps,
     trained,
   )
 
@@ -191,9 +199,15 @@ def write_configs(plan: Plan) -> None:
 
 
 def is_done(task: Task) -> bool:
-  """Whether a task has left its result."""
+  """Whether a task has left its result, that of the run's last step.
+
+  Training has also left the checkpoint that other tasks go on from.
+  """
   if not task.result.exists():
     return False
-  asked = [f for f in task.flags if f.startswith("--importance_samples=")]
   found = json.loads(task.result.read_text())
-  return not asked or found["samples"] == int(asked[0].partition("=")[2])
+  if found["step"] != task.steps:
+    return False
+  if task.program == "train":
+    return task.steps in complete_steps(task.workdir)
+  return f"--importance_samples={found['samples']}" in task.flags

@@ -40,9 +40,10 @@ def row(point: Point) -> dict[str, Any] | None:
   gave has a column of its own. `seconds` is the time of the training
   steps and their compilation, without the pre-training that the point shares.
   """
-  if not (point.workdir / "results.json").exists():
+  path = point.workdir / "results.json"
+  if not path.exists() or _read(path)["step"] != point.steps:
     return None
-  results = _read(point.workdir / "results.json")
+  results = _read(path)
   config, told = point.config, _read(point.workdir / "run.json")["starts"][-1]
   out: dict[str, Any] = {
     "run": point.run,

@@ -128,6 +128,11 @@ class Checkpoints:
       ),
     )
 
+  def wait(self) -> None:
+    """Returns when all that was saved is there; raises as `save` does."""
+    self._manager.wait_until_finished()
+    self._manager.check_for_errors()
+
   def check_for_errors(self) -> None:
     """Raises what went wrong in the background, as `save` does."""
     self._manager.check_for_errors()

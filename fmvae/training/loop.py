@@ -370,11 +370,19 @@ class _Run:
     )
 
   def _end(self, state: TrainState) -> Evaluation:
-    """Reports on the last state."""
+    """Reports on the last state, once its checkpoint is there."""
     scored, result = self.newest_result or (-1, None)
     if result is None or scored != int(state.step):
       result = self._score(state)
+    self.checkpoints.wait()
     if processes.is_primary():
       model = self._model_of(state)
-      report(model, state, self.workdir, result, num_samples=1)
+      report(
+        model,
+        state,
+        self.workdir,
+        result,
+        num_samples=1,
+        total=self.total,
+      )
     return result

@@ -1,6 +1,7 @@
 """What a person gets at the end of a run."""
 
 import pathlib
+from collections.abc import Sequence
 
 import jax
 
@@ -11,14 +12,35 @@ from fmvae.storage import replacing, write_json
 _PICTURE_SEED = 2
 
 
+def file_name(name: str, step: int, total: int) -> str:
+  """The name of a file about a step of a run: its own for the last step alone.
+
+  'results.json' is 'results_step_20.json' for step 20 of 30: a look at a run
+  that has not finished, or at an earlier checkpoint, is not its result.
+  """
+  stem, dot, extension = name.partition(".")
+  return name if step == total else f"{stem}_step_{step}{dot}{extension}"
+
+
+def say_written(
+  workdir: pathlib.Path, names: Sequence[str], step: int, total: int
+) -> None:
+  """Prints which files are written, and of which step if not of the last."""
+  which = "" if step == total else f" (of step {step}; the run has {total})"
+  print(f"written to {workdir}: {', '.join(names)}{which}")
+
+
 def report(
   model: Model,
   state: TrainState,
   workdir: pathlib.Path,
   result: Evaluation,
   num_samples: int,
+  total: int,
 ) -> None:
   """Prints a result; leaves results.json and samples.png in the workdir.
+
+  Before the last step their names are others, as `file_name` says.
 
   Args:
     model: with the prior that is in effect.
@@ -26,18 +48,20 @@ def report(
     workdir: of the run.
     result: what `evaluate` made of the state.
     num_samples: draws of z per test image that it took.
+    total: steps that the run has when it is finished.
   """
-  print(f"step {state.step}, test set: {result}")
+  step = int(state.step)
+  print(f"step {step}, test set: {result}")
   result.warn_of_collapse()
-  written = ["results.json"]
+  written = [file_name("results.json", step, total)]
   properties = result.score(PropertyScores)
   matrices = properties.matrices if properties else ()
   for matrix in matrices:
     print(f"{matrix.feature}, assigned in each column:\n{matrix.table()}")
   write_json(
-    workdir / "results.json",
+    workdir / written[0],
     {
-      "step": int(state.step),
+      "step": step,
       "samples": num_samples,
       **result.scalars(),
       "named": {matrix.feature: matrix.record() for matrix in matrices},
@@ -47,7 +71,7 @@ def report(
     from fmvae.figures import component_samples  # matplotlib loads slowly
 
     figure = component_samples(model, state, jax.random.key(_PICTURE_SEED))
-    with replacing(workdir / "samples.png") as path:
+    written.append(file_name("samples.png", step, total))
+    with replacing(workdir / written[-1]) as path:
       figure.savefig(path, dpi=110)
-    written.append("samples.png")
-  print(f"written to {workdir}: {', '.join(written)}")
+  say_written(workdir, written, step, total)

@@ -28,6 +28,11 @@ def run(module, *flags):
   return python("-m", f"launch.{module}", *flags)
 
 
+def contents(folder):
+  """What the files of a folder hold, by name."""
+  return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
 def test_train_then_evaluate(prepared, tmp_path):
   data = f"--data_dir={prepared}"
   workdir = f"--workdir={tmp_path / 'run'}"
@@ -53,6 +58,23 @@ def test_train_then_evaluate(prepared, tmp_path):
   second = json.loads((tmp_path / "run" / "results.json").read_text())
   assert second["samples"] == 2
   assert second["kl_z"] == pytest.approx(first["kl_z"], rel=1e-5)
+  # A look at an earlier checkpoint leaves what the finished run has left.
+  kept = contents(tmp_path / "run")
+  early = run(
+    *("evaluate", workdir, data, "--checkpoint=8", "--importance_samples=2")
+  )
+  assert early.returncode == 0, early.stderr
+  now = contents(tmp_path / "run")
+  assert kept == {name: now[name] for name in kept}
+  assert now.keys() - kept.keys() == {
+    "importance_step_8.json",
+    "results_step_8.json",
+    "samples_step_8.png",
+  }
+  for name in ("results_step_8.json", "importance_step_8.json"):
+    assert json.loads(now[name])["step"] == 8
+  *_, line = early.stdout.splitlines()
+  assert "importance_step_8.json (of step 8; the run has 12)" in line
 
 
 @pytest.mark.parametrize(

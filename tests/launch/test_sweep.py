@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -29,6 +30,10 @@ FLAGS = (
 )
 
 
+# One point and the pre-training that it starts from.
+ONE_POINT = (*FLAGS[:2], "--config.num_components=(2,)")
+
+
 def start(*flags):
   return subprocess.Popen(
     [sys.executable, "-u", "-m", "launch.sweep", *flags],
@@ -36,6 +41,7 @@ def start(*flags):
     env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
     stdout=subprocess.PIPE,
     text=True,
+    start_new_session=True,
   )
 
 
@@ -74,6 +80,37 @@ def test_a_killed_sweep_continues_and_a_failed_point_stops_none(
   assert float(row["seconds"]) > 0
   assert float(row["pretrain_seconds"]) == float(plain["seconds"])
   assert (tmp_path / "figure3.png").stat().st_size > 10_000
+
+
+def wait_for(folder, pattern):
+  """Returns the moment that a file is there."""
+  end = time.monotonic() + 120
+  while not any(folder.glob(pattern)):
+    assert time.monotonic() < end, f"no {pattern}"
+    time.sleep(0.001)
+
+
+def table(folder):
+  """The rows of a sweep's table, but for what each sweep has of its own."""
+  with (folder / "table.csv").open() as file:
+    rows = list(csv.DictReader(file))
+  own = ("seconds", "pretrain_seconds", "device", "commit")
+  return [{k: v for k, v in row.items() if k not in own} for row in rows]
+
+
+def test_a_sweep_killed_as_a_result_appears_ends_as_if_it_had_not_been(
+  prepared, tmp_path
+):
+  data_dir = f"--data_dir={prepared}"
+  killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
+  with start(*ONE_POINT, data_dir, f"--sweepdir={killed}") as first:
+    wait_for(killed, "pretrained/*/results.json")
+    os.killpg(first.pid, signal.SIGKILL)
+  for folder in (killed, undisturbed):
+    done = run("sweep", *ONE_POINT, data_dir, f"--sweepdir={folder}")
+    assert done.returncode == 0, done.stderr
+  assert [row["K"] for row in table(killed)] == ["", "2"]
+  assert table(killed) == table(undisturbed)
 
 
 def test_a_shared_pretraining_changes_nothing(prepared, tmp_path):

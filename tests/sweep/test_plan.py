@@ -1,6 +1,7 @@
 """How a sweep is laid out, and what it refuses."""
 
 import importlib
+import json
 import pathlib
 
 import pytest
@@ -93,10 +94,30 @@ def test_importance_sampling_is_a_task_of_its_own(tmp_path):
     assert names.index(task.needs) < names.index(task.name)
     assert "--importance_samples=7" in task.flags
     task.result.parent.mkdir(parents=True, exist_ok=True)
-    task.result.write_text('{"samples": 5}')
     assert not sweep.plan.is_done(task)
-    task.result.write_text('{"samples": 7}')
+    last = task.steps
+    for step, samples in ((last, 5), (last - 1, 7), (last, 70), (last, 7)):
+      task.result.write_text(json.dumps({"step": step, "samples": samples}))
+      assert sweep.plan.is_done(task) == ((step, samples) == (last, 7))
+
+
+def test_a_run_is_done_with_the_result_and_checkpoint_of_its_last_step(
+  tmp_path,
+):
+  plan = sweep.plan.make(digits(seeds=(0,), num_components=(2,)), tmp_path)
+  assert [task.steps for task in plan.tasks] == [4, 12]  # of smoke
+  assert [point.steps for point in plan.points] == [4, 12]
+  for task in plan.tasks:
+    assert not sweep.plan.is_done(task)
+    saved = task.workdir / "checkpoints"
+    (saved / str(task.steps - 1)).mkdir(parents=True)
+    for step in (task.steps - 1, task.steps):
+      task.result.write_text(json.dumps({"step": step}))
+      assert not sweep.plan.is_done(task)
+    (saved / str(task.steps)).mkdir()
     assert sweep.plan.is_done(task)
+    task.result.write_text(json.dumps({"step": task.steps - 1}))
+    assert not sweep.plan.is_done(task)
 
 
 @pytest.mark.parametrize(

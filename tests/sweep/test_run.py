@@ -1,5 +1,6 @@
 """The order of tasks, failures, restarts and the local engine."""
 
+import json
 import os
 import pathlib
 import signal
@@ -21,9 +22,8 @@ def tasks_in(folder, *names_and_needs):
   for name, needs in names_and_needs:
     workdir = folder / name
     workdir.mkdir(exist_ok=True)
-    tasks.append(
-      Task(name, workdir, "train", (), workdir / "results.json", needs)
-    )
+    result = workdir / "results.json"
+    tasks.append(Task(name, workdir, "train", (), result, STEPS, needs))
   return tasks
 
 
@@ -32,7 +32,13 @@ def python(program):
   return lambda task: [sys.executable, "-c", program, str(task.workdir)]
 
 
-SUCCEED = "import sys; open(sys.argv[1] + '/results.json', 'w').write('{}')"
+STEPS = 30
+SUCCEED = f"""
+import json, pathlib, sys
+workdir = pathlib.Path(sys.argv[1])
+(workdir / 'checkpoints' / '{STEPS}').mkdir(parents=True)
+(workdir / 'results.json').write_text(json.dumps({{'step': {STEPS}}}))
+"""
 FAIL_ON_BAD = f"""
 import sys
 if 'bad' in sys.argv[1]: sys.exit('error: no such thing')
@@ -69,7 +75,7 @@ def test_a_failed_task_is_reported_and_stops_none_but_those_that_need_it(
 
 def test_finished_tasks_are_left_alone_and_needs_come_first(tmp_path):
   tasks = tasks_in(tmp_path, ("b", "a"), ("a", None), ("c", None))
-  (tmp_path / "c" / "results.json").write_text("{}")
+  subprocess.run(python(SUCCEED)(tasks[-1]), check=True)
   order = []
 
   def command(task):
@@ -84,6 +90,22 @@ def test_ending_without_a_result_is_a_failure(tmp_path):
   tasks = tasks_in(tmp_path, ("a", None))
   failed = sweep.run(tasks, engines.Local(1), python("pass"), lambda task: "")
   assert failed == {"a": "ended without its result"}
+
+
+def test_the_result_of_an_earlier_step_is_no_success(tmp_path):
+  tasks = tasks_in(tmp_path, ("early", None), ("unsaved", None))
+  for task, step in zip(tasks, (STEPS - 1, STEPS), strict=True):
+    task.result.write_text(json.dumps({"step": step}))
+    (task.workdir / "checkpoints" / str(STEPS - 1)).mkdir(parents=True)
+  started = []
+
+  def command(task):
+    started.append(task.name)
+    return python("pass" if task.name == "early" else SUCCEED)(task)
+
+  failed = sweep.run(tasks, engines.Local(1), command, lambda task: "")
+  assert started == ["early", "unsaved"]
+  assert failed == {"early": "ended without its result"}
 
 
 def test_slots_bound_the_tasks_at_a_time(tmp_path):
@@ -113,7 +135,7 @@ def test_a_killed_process_is_named_by_its_signal(tmp_path):
 
 
 def task_of(folder):
-  return Task("a", folder, "train", (), folder / "results.json", None)
+  return Task("a", folder, "train", (), folder / "results.json", STEPS, None)
 
 
 HOLD = """

@@ -62,6 +62,13 @@ def test_all_comes_back(start, two):
   assert jax.random.fold_in(found.state.key, 1).dtype == start.key.dtype
 
 
+def test_who_waits_finds_what_was_saved(start, tmp_path):
+  with Checkpoints(tmp_path, keep=2) as saved:
+    saved.save(at(start, 3))
+    saved.wait()
+    assert checkpoints.complete_steps(tmp_path) == [3]
+
+
 def test_the_newest_and_the_best_stay(start, tmp_path):
   like = jax.eval_shape(lambda: start)
   bounds = {1: -9.0, 2: -3.0, 3: -5.0, 4: -4.0, 5: None, 6: None}

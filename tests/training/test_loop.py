@@ -1,6 +1,8 @@
 """The whole loop on real digits: files, resume, faults."""
 
+import contextlib
 import functools
+import io
 import json
 import struct
 
@@ -53,6 +55,19 @@ class Crash(processes.Signals):
     if call == self.call:
       raise KeyError(call)
     return False
+
+
+class Onlooker(io.StringIO):
+  """Takes what a run prints; notes the checkpoints that are there then."""
+
+  def __init__(self, workdir):
+    super().__init__()
+    self.workdir = workdir
+    self.steps = {}
+
+  def write(self, text):
+    self.steps[text] = checkpoints.complete_steps(self.workdir)
+    return super().write(text)
 
 
 def rows(workdir, split):
@@ -153,6 +168,19 @@ def test_a_run_leaves_what_a_person_looks_for(finished):
   before = (workdir / "metrics.jsonl").read_text()
   assert train(exp, workdir) == result
   assert (workdir / "metrics.jsonl").read_text() == before
+
+
+def test_a_result_comes_after_the_checkpoint_that_it_is_about(
+  prepared, tmp_path
+):
+  with contextlib.redirect_stdout(Onlooker(tmp_path)) as onlooker:
+    train(small(prepared), tmp_path)
+  (steps,) = (
+    steps
+    for text, steps in onlooker.steps.items()
+    if text.startswith("step 12, test set")
+  )
+  assert steps[-1] == 12
 
 
 def test_a_run_that_crashes_continues_bit_for_bit(finished, prepared, tmp_path):

@@ -1,0 +1,46 @@
+"""Which points have a row of the table."""
+
+import json
+
+import pytest
+
+from experiments.sweeps import figure3_digits
+from fmvae import sweep
+
+
+@pytest.fixture
+def point(tmp_path):
+  """A point of 12 steps, whose run has left all but a result."""
+  config = figure3_digits.get_config("smoke")
+  point = sweep.plan.make(config, tmp_path).points[1]
+  point.workdir.mkdir(parents=True)
+  start = {"device": "cpu", "num_devices": 1, "cpu_cores": 2, "commit": "abc"}
+  (point.workdir / "run.json").write_text(json.dumps({"starts": [start]}))
+  for workdir in (point.workdir, point.pretrained):
+    workdir.mkdir(parents=True, exist_ok=True)
+    row = {"step": 2, "split": "train", "seconds": 1.0}
+    (workdir / "metrics.jsonl").write_text(json.dumps(row))
+  return point
+
+
+def leave(point, name, **values):
+  (point.workdir / name).write_text(json.dumps(values))
+
+
+def test_a_point_has_a_row_with_the_result_of_its_last_step(point, tmp_path):
+  assert sweep.table.row(point) is None
+  leave(point, "results.json", step=8, bound=-30.0)
+  assert sweep.table.row(point) is None
+  assert sweep.table.write([point], tmp_path / "table.csv") == []
+  assert sweep.table.summary(point) == "no result"
+  leave(point, "results.json", step=12, bound=-20.0)
+  found = sweep.table.row(point)
+  assert (found["bound"], found["joint_steps"]) == (-20.0, 4)
+  assert sweep.table.write([point], tmp_path / "table.csv") == [found]
+
+
+def test_an_estimate_of_an_earlier_step_is_left_out(point):
+  leave(point, "results.json", step=12, bound=-20.0)
+  for step, nll in ((8, ""), (12, 19.0)):
+    leave(point, "importance.json", step=step, samples=3, nll=19.0)
+    assert sweep.table.row(point)["nll"] == nll
