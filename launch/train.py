@@ -121,12 +121,11 @@ def _train(argv: list[str]) -> None:
   name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
   workdir = pathlib.Path(_WORKDIR.value or f"runs/{name.stem}")
   config = _CONFIG.value
-  if (workdir / "config.json").exists():
-    if not _RESUME.value:
-      sys.exit(
-        f"error: --noresume: workdir {workdir} holds a run. Choose another "
-        "--workdir."
-      )
+  if (workdir / "config.json").exists() and not _RESUME.value:
+    sys.exit(
+      f"error: --noresume: workdir {workdir} holds a run. Choose another "
+      "--workdir."
+    )
   try:
     if (workdir / "config.json").exists() and not common.config_is_given():
       config = records.read_config(workdir)
