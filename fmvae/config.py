@@ -181,12 +181,13 @@ def validate(config: ConfigDict) -> None:
       "config.dataset.binarisation is 'none', got "
       f"{config.likelihood!r} with {config.dataset.binarisation!r}"
     )
-  if config.dataset.labels and not make_prior(config).factors:
+  its_prior = make_prior(config)
+  if config.dataset.labels and not its_prior.factors:
     raise ValueError(
       "config.dataset.labels must be () for a prior without components, got "
       f"{config.dataset.labels!r} with config.prior = {config.prior!r}"
     )
-  if config.steps.prior and not make_prior(config).updates:
+  if config.steps.prior and not its_prior.updates:
     raise ValueError(
       "config.steps.prior must be 0 for a prior without a closed-form update, "
       f"got {config.steps.prior} with config.prior = {config.prior!r}"

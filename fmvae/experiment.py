@@ -155,9 +155,20 @@ def _phases(
   shared = {
     "num_data": num_data,
     "optimizer": phases_lib.adam(rate, steps.pretrain, falling),
-    "step_size": phases_lib.robbins_monro(**config.svi),
-    "updates_prior": prior.updates,
+  }
+  pretrain = Phase(
+    name="pretrain",
+    start=0,
+    end=steps.pretrain,
+    prior=StandardNormal(config.latent_dim),
+    updates_prior=False,
+    kl_z_weight=phases_lib.rising(config.kl_anneal_steps),
+    **shared,
+  )
+  shared |= {
     "prior": prior,
+    "updates_prior": prior.updates,
+    "step_size": phases_lib.robbins_monro(**config.svi),
   }
   prior_end = steps.pretrain + steps.prior
   joint_end = prior_end + steps.joint
@@ -173,18 +184,6 @@ def _phases(
       delta=along(config.delta),
       optimizer=phases_lib.adam(config.named_learning_rate, 0, falling),
     )
-  pretrain = Phase(
-    **shared
-    | {
-      "name": "pretrain",
-      "start": 0,
-      "end": steps.pretrain,
-      "prior": StandardNormal(config.latent_dim),
-      "updates_prior": False,
-      "kl_z_weight": phases_lib.rising(config.kl_anneal_steps),
-      "supervision": Supervision(),
-    }
-  )
   prior_alone = Phase(
     name="prior",
     start=steps.pretrain,

@@ -12,7 +12,7 @@ from fmvae.model import Model
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Assigned:
-  """The test set as the model assigns it."""
+  """The test set as a model whose prior has components assigns it."""
 
   model: Model
   test: Split

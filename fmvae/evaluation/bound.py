@@ -117,7 +117,8 @@ def evaluate(
   mean_resp = [np.mean(gamma, 0) for gamma in resp]
   codes = tuple(np.argmax(gamma, -1) for gamma in resp)
   shared = _sum_global_costs(model, state)
-  found = [score(Assigned(model, test, codes)) for score in _SCORERS]
+  assigned = Assigned(model, test, codes)
+  found = [score(assigned) for score in _SCORERS] if codes else []
   return Evaluation(
     bound=float(np.mean(bound)),
     bound_stderr=float(np.std(bound) / np.sqrt(len(bound))),

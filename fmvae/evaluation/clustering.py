@@ -82,7 +82,7 @@ class LabelScores:
 def score_labels(assigned: Assigned) -> LabelScores | None:
   """Scores every factor, where the data set has a feature 'label'."""
   label = assigned.test.features.get("label")
-  if label is None or not assigned.codes:
+  if label is None:
     return None
   return LabelScores(tuple(cluster_scores(k, label) for k in assigned.codes))
 
@@ -115,7 +115,7 @@ def score_unnamed(assigned: Assigned) -> UnnamedScores | None:
   """
   model = assigned.model
   named = {p.feature for p in model.properties}
-  if not named or not model.unnamed or not assigned.codes:
+  if not named or not model.unnamed:
     return None
   best = {}
   for feature, values in assigned.test.features.items():

@@ -124,7 +124,7 @@ class PropertyScores:
 def score_properties(assigned: Assigned) -> PropertyScores | None:
   """Assigned components against the properties that name factors."""
   model, features = assigned.model, assigned.test.features
-  if not model.properties or not assigned.codes:
+  if not model.properties:
     return None
   return PropertyScores(
     tuple(

@@ -23,10 +23,10 @@ from tqdm import tqdm
 from fmvae.data import Split
 from fmvae.model import Model, TrainState
 from fmvae.model.model import slices
+from fmvae.prior.normal_gamma import LOG_2PI
 
 _BATCH_SIZE, _CHUNK = 100, 50  # images, and draws of z for each, at a time
 _SEED = 3  # of the noise for z: the same for every estimate of every run
-_LOG_2PI = 1.8378770664093453
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def log_likelihood(
     """log p(x|z) p_Q(z) / q(z|x) `[chunk, B]` of draws number `[chunk]`."""
     noise = jax.vmap(lambda s: _noise(keys, s, loc.shape[-1:]))(draws)
     z = loc[None] + scale[None] * noise
-    log_q = -0.5 * jnp.sum(noise**2 + log_var[None] + _LOG_2PI, -1)
+    log_q = -0.5 * jnp.sum(noise**2 + log_var[None] + LOG_2PI, -1)
     log_p = model.likelihood.log_prob(model.vae.decode(params, z), x[None])
     log_w = log_p + log_prior(z) - log_q
     return jnp.where((draws < num_samples)[:, None], log_w, -jnp.inf)

@@ -292,14 +292,13 @@ class _Run:
     num: int,
   ) -> None:
     """A row of averages over the steps since the last one."""
-    model = self.experiment.model.replace(prior=stretch.phase.prior)
     values = {
       name: float(np.mean([info[name] for info in infos])) for name in infos[0]
     }
     values |= {
       "seconds": stretch.seconds,
       "steps_per_second": num / stretch.seconds,
-      **records.usage_scalars(model.usage(state)),
+      **records.usage_scalars(self._model_of(state).usage(state)),
     }
     step = int(state.step)
     self.metrics.write(step, stretch.phase.name, "train", values)

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from fmvae.model.priors.record import Costs, Encoding, Variables
-
-_LOG_2PI = 1.8378770664093453
+from fmvae.prior.normal_gamma import LOG_2PI
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +63,7 @@ class StandardNormal:
   def log_prob(self, variables: Variables, z: Array) -> Array:
     """log N(z; 0, I), `[...]` for `[..., L]`."""
     del variables
-    return -0.5 * jnp.sum(z**2 + _LOG_2PI, -1)
+    return -0.5 * jnp.sum(z**2 + LOG_2PI, -1)
 
   def usage(self, variables: Variables) -> tuple[()]:
     """There are no components."""
