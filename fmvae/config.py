@@ -1,15 +1,18 @@
 """The configuration of an experiment: its fields, defaults and checks."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
-from fmvae import likelihoods, prior
-from fmvae.data import Preprocessing
+from fmvae import likelihoods, networks, prior
+from fmvae.data import DATASETS, Preprocessing
 from fmvae.model import phases, priors
 from fmvae.model.priors import Prior
 
 _MOST_STEPS = 2**31 - 1  # of a counter of 32 bits
+_MOST_SHOWN = 200  # characters of a wrong value
 
 
 def default() -> ConfigDict:
@@ -39,7 +42,7 @@ def default() -> ConfigDict:
         # values[k], by default k.
         "labels": (),
         # Of the training images; or one fraction for each entry of `labels`.
-        "labelled_fraction": 1.0,
+        "labelled_fraction": _any_kind(1.0),
       },
       "network": {"name": "mlp", "hidden": (512, 512)},
       "likelihood": "bernoulli",
@@ -54,7 +57,7 @@ def default() -> ConfigDict:
       "learning_rate_decay": "cosine",
       "kl_anneal_steps": 0,  # of pre-training, the KL's weight rising from 0
       # rho = initial (1 + tau/tau0)^-kappa; initial = None: (tau0 + tau)^-kappa
-      "svi": {"kappa": 0.7, "tau0": 2000.0, "initial": 0.01},
+      "svi": {"kappa": 0.7, "tau0": 2000.0, "initial": _any_kind(0.01)},
       # Delta of eq. 8 and the weight of KL[z] over the joint phase: points
       # (fraction of the phase, value), straight lines between them.
       "delta": ((0.0, 1000.0),),
@@ -69,6 +72,11 @@ def default() -> ConfigDict:
     },
     type_safe=False,
   ).lock()
+
+
+def _any_kind(value: Any) -> FieldReference:
+  """A default whose flag takes other kinds of value too, such as None."""
+  return FieldReference(value, field_type=object)
 
 
 def parse_argument(arg: str | None, **types: type) -> dict[str, Any]:
@@ -156,23 +164,26 @@ def pretraining(config: ConfigDict) -> ConfigDict:
 def validate(config: ConfigDict) -> None:
   """Raises ValueError, naming the field, for a config that cannot run.
 
-  Each part checks its own fields when it is made; here are the fields that no
-  part has, and the rules between fields.
+  Each part checks its own fields when it is made; here are the kinds of value
+  that the fields take, those that no part has, and the rules between fields.
   """
   _check_fields(config.to_dict(), default().to_dict(), "config")
   _check_numbers(config)
   _check_factors(config)
   _check_labels(config)
   _check_dataset(config)
-  _named("config.", lambda: likelihoods.get(config.likelihood))
-  _named("config.", lambda: make_prior(config))
-  _named("config.svi.", lambda: prior.robbins_monro(**config.svi))
+  options = config.network.to_dict()
+  named("config.", lambda: networks.check(options.pop("name"), options))
+  named("config.", lambda: likelihoods.get(config.likelihood))
+  named("config.", lambda: make_prior(config))
+  named("config.svi.", lambda: prior.robbins_monro(**config.svi))
   for field in ("delta", "kl_z_weight"):
-    _named(f"config.{field}: ", lambda f=field: phases.as_points(config[f]))
+    as_points = functools.partial(phases.as_points, config[field])
+    named(f"config.{field}: ", as_points)
   if config.learning_rate_decay not in ("none", "cosine"):
     raise ValueError(
       "config.learning_rate_decay must be 'none' or 'cosine', got "
-      f"{config.learning_rate_decay!r}"
+      f"{_shown(config.learning_rate_decay)}"
     )
   binary = likelihoods.get(config.likelihood).binary
   if binary == (config.dataset.binarisation == "none"):
@@ -185,7 +196,7 @@ def validate(config: ConfigDict) -> None:
   if config.dataset.labels and not its_prior.factors:
     raise ValueError(
       "config.dataset.labels must be () for a prior without components, got "
-      f"{config.dataset.labels!r} with config.prior = {config.prior!r}"
+      f"{_shown(config.dataset.labels)} with config.prior = {config.prior!r}"
     )
   if config.steps.prior and not its_prior.updates:
     raise ValueError(
@@ -200,7 +211,8 @@ def make_prior(config: ConfigDict) -> Prior:
     config.prior,
     latent_dim=config.latent_dim,
     factors=config.factors,
-    hyperprior=config.hyperprior.to_dict(),
+    # JAX takes no integer beyond 32 bits.
+    hyperprior={k: float(v) for k, v in config.hyperprior.items()},
   )
 
 
@@ -212,31 +224,71 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
   )
 
 
-def _named(prefix: str, build: Any) -> None:
-  """Calls `build`; its complaint gets the prefix that makes it a field."""
+def named(prefix: str, build: Callable[[], Any]) -> Any:
+  """What `build` returns; its complaint gets the prefix that names a field."""
   try:
-    build()
-  except (TypeError, ValueError) as error:
-    raise ValueError(f"{prefix}{error}") from error
+    return build()
+  except ValueError as error:
+    raise ValueError(f"{prefix}{_cut(str(error), 500)}") from error
+
+
+def _shown(value: Any) -> str:
+  """A wrong value on one line, and not all of one that is long."""
+  return _cut(repr(value))
+
+
+def _cut(text: str, most: int = _MOST_SHOWN) -> str:
+  line = " ".join(text.split())
+  return line if len(line) <= most else f"{line[:most]} .."
 
 
 def _check_fields(given: dict, known: dict, path: str) -> None:
+  """Every field is there, no other is, and each has its kind of value."""
   if path == "config.network":
-    return  # its options belong to the network, which checks them
+    known = {"name": known["name"]}  # its options belong to the network
+    given = {name: value for name, value in given.items() if name == "name"}
   for name in given:
     if name not in known:
       raise ValueError(
-        f"{path}.{name} is not a field; {path} has {sorted(known)}"
+        f"{path}.{_cut(str(name))} is not a field; {path} has {sorted(known)}"
       )
   for name, value in known.items():
     if name not in given:
       raise ValueError(f"{path}.{name} is missing")
+    _check_kind(f"{path}.{name}", given[name], value)
     if isinstance(value, dict):
-      if not isinstance(given[name], dict):
-        raise ValueError(
-          f"{path}.{name} must have fields {sorted(value)}, got {given[name]!r}"
-        )
       _check_fields(given[name], value, f"{path}.{name}")
+
+
+def _check_kind(field: str, value: Any, default_value: Any) -> None:
+  """The kind of a value is that of the default.
+
+  Integers and tuples are left to the checks of each field.
+  """
+  if field == "config.svi.initial" and value is None:
+    return
+  if field == "config.dataset.labelled_fraction" and _is_tuple(value):
+    return
+  right, what = True, ""
+  if isinstance(default_value, dict):
+    right = isinstance(value, dict)
+    what = f"have fields {sorted(default_value)}"
+  elif isinstance(default_value, bool):
+    right, what = isinstance(value, bool), "be True or False"
+  elif isinstance(default_value, str):
+    right, what = isinstance(value, str), "be a name"
+  elif isinstance(default_value, float):
+    right, what = phases.is_number(value), "be a finite number"
+  if not right:
+    raise ValueError(f"{field} must {what}, got {_shown(value)}")
+
+
+def _is_tuple(value: Any) -> bool:
+  return isinstance(value, tuple | list)  # which is what JSON has
+
+
+def _is_integer(value: Any) -> bool:
+  return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check_numbers(config: ConfigDict) -> None:
@@ -262,36 +314,30 @@ def _check_numbers(config: ConfigDict) -> None:
       f"config.steps must be 1 to {_MOST_STEPS} steps in all, got {total}"
     )
   for field in ("learning_rate", "named_learning_rate"):
-    value = config[field]
-    if not phases.is_number(value) or value < 0:
+    if config[field] < 0:
       raise ValueError(
-        f"config.{field} must be a finite number of at least 0, got {value!r}"
+        f"config.{field} must be a finite number of at least 0, got "
+        f"{config[field]}"
       )
 
 
 def _check_integer(field: str, value: Any, least: int, most: int) -> None:
-  if (
-    not isinstance(value, int)
-    or isinstance(value, bool)
-    or not least <= value <= most
-  ):
+  if not _is_integer(value) or not least <= value <= most:
     raise ValueError(
-      f"config.{field} must be an integer from {least} to {most}, got {value!r}"
+      f"config.{field} must be an integer from {least} to {most}, got "
+      f"{_shown(value)}"
     )
 
 
 def _check_factors(config: ConfigDict) -> None:
   factors = config.factors
-  is_pairs = isinstance(factors, tuple | list) and all(
-    isinstance(f, tuple | list)
-    and len(f) == 2
-    and all(isinstance(n, int) and not isinstance(n, bool) for n in f)
-    for f in factors
+  is_pairs = _is_tuple(factors) and all(
+    _is_tuple(f) and len(f) == 2 and all(map(_is_integer, f)) for f in factors
   )
   if not is_pairs or not factors:
     raise ValueError(
       "config.factors must be a tuple of (D, K) pairs of integers, such as "
-      f"((64, 128),), got {factors!r}"
+      f"((64, 128),), got {_shown(factors)}"
     )
   for i, (d, k) in enumerate(factors):
     if d < 1 or k < 1:
@@ -313,20 +359,23 @@ def _check_factors(config: ConfigDict) -> None:
 
 def _check_dataset(config: ConfigDict) -> None:
   dataset = config.dataset
-  _named("config.dataset.", lambda: make_preprocessing(config))
+  if dataset.name not in DATASETS:
+    raise ValueError(
+      f"config.dataset.name must be one of {DATASETS}, got "
+      f"{_shown(dataset.name)}"
+    )
+  named("config.dataset.", lambda: make_preprocessing(config))
   resplit = dataset.resplit
-  if not isinstance(resplit, tuple | list) or (
-    resplit
-    and not (len(resplit) == 2 and all(isinstance(n, int) for n in resplit))
+  if not _is_tuple(resplit) or (
+    len(resplit) > 0
+    and not (
+      len(resplit) == 2
+      and all(_is_integer(n) and 1 <= n <= _MOST_STEPS for n in resplit)
+    )
   ):
     raise ValueError(
       "config.dataset.resplit must be () or two sizes, (train, test), got "
-      f"{resplit!r}"
-    )
-  if not isinstance(dataset.in_memory, bool):
-    raise ValueError(
-      f"config.dataset.in_memory must be True or False, got "
-      f"{dataset.in_memory!r}"
+      f"{_shown(resplit)}"
     )
   if not dataset.in_memory and (
     resplit or dataset.binarisation not in ("dynamic", "none")
@@ -341,32 +390,42 @@ def _check_dataset(config: ConfigDict) -> None:
 
 def _check_labels(config: ConfigDict) -> None:
   labels, fraction = config.dataset.labels, config.dataset.labelled_fraction
+  if not _is_tuple(labels):
+    raise ValueError(
+      f"config.dataset.labels must be a tuple, got {_shown(labels)}"
+    )
   for entry in labels:
-    if (
-      not isinstance(entry, tuple | list)
-      or len(entry) not in (2, 3)
-      or not all(isinstance(values, tuple | list) for values in entry[2:])
+    if not (
+      _is_tuple(entry)
+      and len(entry) in (2, 3)
+      and _is_integer(entry[0])
+      and isinstance(entry[1], str)
+      and all(
+        _is_tuple(values) and values and all(map(_is_integer, values))
+        for values in entry[2:]
+      )
     ):
       raise ValueError(
         "config.dataset.labels must hold (factor, feature) or (factor, feature,"
-        f" values), got {entry!r}"
+        " values): a number, a name and at least one number, such as ((0, "
+        f"'label', (3, 5)),), got {_shown(entry)}"
       )
     if entry[0] not in range(len(config.factors)):
       raise ValueError(
-        f"config.dataset.labels names factor {entry[0]!r}, which does not "
+        f"config.dataset.labels names factor {entry[0]}, which does not "
         f"exist: config.factors has {len(config.factors)}, counted from 0"
       )
   for part, what in ((0, "factor"), (1, "feature")):
     given = [entry[part] for entry in labels]
     if len(set(given)) < len(given):
       raise ValueError(
-        f"config.dataset.labels must name each {what} once, got {given}"
+        f"config.dataset.labels must name each {what} once, got {_shown(given)}"
       )
-  fractions = fraction if isinstance(fraction, tuple | list) else (fraction,)
+  fractions = fraction if _is_tuple(fraction) else (fraction,)
   if not all(phases.is_number(f) and 0 <= f <= 1 for f in fractions) or (
     fractions is fraction and len(fraction) != len(labels)
   ):
     raise ValueError(
       "config.dataset.labelled_fraction must be in [0, 1], one number or one "
-      f"for each of {len(labels)} labels, got {fraction!r}"
+      f"for each of {len(labels)} labels, got {_shown(fraction)}"
     )

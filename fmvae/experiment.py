@@ -59,7 +59,10 @@ def build(
     for split in ("train", "test")
   ]
   if dataset.resplit:
-    sets = data.resplit(sets, dataset.resplit, dataset.split_seed)
+    sets = config_lib.named(
+      "config.dataset.resplit: ",
+      lambda: data.resplit(sets, dataset.resplit, dataset.split_seed),
+    )
   return assemble(config, *sets)
 
 
@@ -83,11 +86,14 @@ def assemble(
   likelihood = likelihoods.get(config.likelihood)
   image_shape = train.images.shape[1:]
   model = Model(
-    vae=networks.make(
-      latent_dim=config.latent_dim,
-      image_shape=image_shape,
-      channels=likelihood.channels(image_shape[-1]),
-      **config.network,
+    vae=config_lib.named(
+      "config.network: ",
+      lambda: networks.make(
+        latent_dim=config.latent_dim,
+        image_shape=image_shape,
+        channels=likelihood.channels(image_shape[-1]),
+        **config.network,
+      ),
     ),
     likelihood=likelihood,
     prior=config_lib.make_prior(config),
@@ -150,7 +156,8 @@ def _phases(
   num_data: int,
 ) -> tuple[Phase, ...]:
   """Pre-training, prior and joint phase (Sec. 2.4), those that have steps."""
-  steps, rate = config.steps, config.learning_rate
+  steps, rate = config.steps, float(config.learning_rate)
+  svi = {k: v if v is None else float(v) for k, v in config.svi.items()}
   falling = steps.joint if config.learning_rate_decay == "cosine" else 0
   shared = {
     "num_data": num_data,
@@ -168,7 +175,7 @@ def _phases(
   shared |= {
     "prior": prior,
     "updates_prior": prior.updates,
-    "step_size": phases_lib.robbins_monro(**config.svi),
+    "step_size": phases_lib.robbins_monro(**svi),
   }
   prior_end = steps.pretrain + steps.prior
   joint_end = prior_end + steps.joint
@@ -182,7 +189,7 @@ def _phases(
     shared["supervision"] = Supervision(
       factors=tuple(p.factor for p in properties),
       delta=along(config.delta),
-      optimizer=phases_lib.adam(config.named_learning_rate, 0, falling),
+      optimizer=phases_lib.adam(float(config.named_learning_rate), 0, falling),
     )
   prior_alone = Phase(
     name="prior",
@@ -214,7 +221,7 @@ def _property(
   if feature not in source.features:
     raise ValueError(
       "config.dataset.labels must name features of "
-      f"{config.dataset.name}, {sorted(source.features)}, got {feature!r}"
+      f"{config.dataset.name}, {sorted(source.features)}, got {feature[:80]!r}"
     )
   present = np.unique(source.features[feature])
   present = present[present >= 0]

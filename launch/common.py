@@ -1,9 +1,12 @@
 """Flags and checks that the programs in this folder share."""
 
 import ast
+import contextlib
 import functools
+import itertools
 import os
 import re
+import runpy
 import sys
 from collections.abc import Callable
 
@@ -55,19 +58,56 @@ def _parse_flags(default_config: str, argv: list[str]) -> list[str]:
   # are meant for another file.
   if not any(re.match(r"--?config($|=)", arg) for arg in argv):
     argv = [argv[0], f"--config={default_config}", *argv[1:]]
+  overrides = [arg for arg in argv if re.match(r"--?(no)?config\.", arg)]
   try:
-    rest = app.parse_flags_with_usage(argv)
-    list(flags.FLAGS.config)  # raises if the file could not be read
-  except AttributeError as error:
-    given = [arg for arg in argv if arg.startswith("--config.")]
-    hint = ast.literal_eval(str(error)).replace("\n", ". ")  # a quoted KeyError
-    sys.exit(f"error: {', '.join(given)}: the config has no field {hint}")
-  except OSError:
-    given = [arg for arg in argv if arg.startswith("--config")]
-    sys.exit(f"error: there is no config file as in {', '.join(given)}.")
-  except ValueError as error:  # of the config file itself
+    for path in _config_files(flags.FLAGS.read_flags_from_files(argv)):
+      _check_config_file(path)
+    return app.parse_flags_with_usage(argv)
+  except (ValueError, flags.Error) as error:
     sys.exit(f"error: {error}")
-  return rest
+  except AttributeError as error:
+    hint = str(error)
+    with contextlib.suppress(ValueError, SyntaxError):
+      hint = str(ast.literal_eval(hint))  # a quoted KeyError
+    hint = ". ".join(hint.splitlines())
+    sys.exit(f"error: {', '.join(overrides)}: the config has no field {hint}")
+  except (IndexError, KeyError, TypeError) as error:  # --config.factors[0]=..
+    sys.exit(
+      f"error: {', '.join(overrides)}: a tuple is set as a whole, such as "
+      f"--config.factors='((64, 128),)' ({error})"
+    )
+
+
+def _config_files(argv: list[str]) -> list[str]:
+  """What --config is given as, `--config FILE` or `--config=FILE`."""
+  found = []
+  for arg, following in itertools.zip_longest(argv, argv[1:], fillvalue=""):
+    if match := re.fullmatch(r"--?config(?:=(.*))?", arg, re.DOTALL):
+      found.append(following if match[1] is None else match[1])
+  return found
+
+
+def _check_config_file(path: str) -> None:
+  """Reads a config file once before the flags do, who show a traceback.
+
+  Raises:
+    ValueError: it cannot be read, or gives no config; names it.
+  """
+  name, colon, argument = path.partition(":")
+  if not os.path.isfile(name):
+    raise ValueError(f"there is no config file {name!r}, as --config={path}")
+  try:
+    get_config = runpy.run_path(name).get("get_config")
+    config = get_config and get_config(*([argument] if colon else []))
+  except (Exception, SystemExit) as error:  # of code that is not ours
+    kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+    what = " ".join(str(error).split())
+    raise ValueError(f"--config={path}: {kind}{what}") from error
+  if not isinstance(config, ConfigDict):
+    raise ValueError(
+      f"--config={path} must have a function get_config that returns a "
+      f"ConfigDict, got {type(config).__name__}"
+    )
 
 
 def set_up(argv: list[str]) -> None:

@@ -17,7 +17,6 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 from fmvae import figures
-from fmvae.storage import replacing
 from launch import trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -121,9 +120,11 @@ def main(argv: list[str]) -> None:
       raise ValueError(f"--figure={_FIGURE.value} needs a {needed}")
     path = pathlib.Path(source)
     out = _where(path.parent if of_a_table else path)
-    figure = _draw_table(path) if of_a_table else _draw_run(argv, path)
-    with replacing(out) as temporary:
-      figure.savefig(temporary, dpi=_DPI)
+    figures.write(
+      lambda: _draw_table(path) if of_a_table else _draw_run(argv, path),
+      out,
+      _DPI,
+    )
   except (OSError, ValueError) as error:
     sys.exit(f"error: {error}")
   print(f"written to {out}")

@@ -20,7 +20,6 @@ from absl import flags
 from ml_collections import config_flags
 
 from fmvae import data, sweep
-from fmvae.storage import replacing
 from fmvae.training import processes
 from launch import common
 
@@ -84,10 +83,10 @@ def main(argv: list[str]) -> None:
   rows = sweep.table.write(plan.points, folder / "table.csv")
   written = ["table.csv"]
   if any(row["K"] for row in rows):
-    from fmvae.figures import elbo_curves  # matplotlib loads slowly
+    from fmvae import figures  # matplotlib loads slowly
 
-    with replacing(folder / "figure3.png") as path:
-      elbo_curves(rows).savefig(path, dpi=110)
+    path = folder / "figure3.png"
+    figures.write(lambda: figures.elbo_curves(rows), path, dpi=110)
     written.append("figure3.png")
   print(f"written to {folder}: {', '.join(written)}")
   if failed:

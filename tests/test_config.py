@@ -4,6 +4,7 @@ import functools
 import importlib
 import pathlib
 
+import jax
 import pytest
 from ml_collections import ConfigDict
 
@@ -34,7 +35,7 @@ BAD = [
   ("seed", -1, "config.seed"),
   ("svi.kappa", 0.5, r"config.svi.kappa must be in \(1/2, 1\], got 0.5"),
   ("svi.tau0", 0.0, "config.svi.tau0 must"),
-  ("hyperprior.s0", 0.0, "config.hyperprior s0 must be positive and finite"),
+  ("hyperprior.s0", 0.0, "config.hyperprior.s0 must be positive and finite"),
   ("hyperprior.q0", 1.0, "config.hyperprior.q0 is not a field"),
   ("steps.joint", -1, "config.steps.joint"),
   ("steps", {"pretrain": 0, "prior": 0, "joint": 0}, "config.steps"),
@@ -64,12 +65,12 @@ BAD = [
   ("steps.joint", 10**20, "config.steps.joint must be an integer from 0 to"),
   ("steps.joint", 2**31 - 1, "config.steps must be 1 to 2147483647 steps"),
   ("kl_anneal_steps", 10**30, "config.kl_anneal_steps must be an integer"),
-  ("svi.tau0", INF, "config.svi.tau0 must be at least 0 and finite"),
-  ("svi.kappa", NAN, r"config.svi.kappa must be in \(1/2, 1\]"),
-  ("svi.initial", NAN, r"config.svi.initial must be in \(0, 1\]"),
-  ("hyperprior.c0", 1e39, "config.hyperprior c0 must be positive and finite"),
-  ("hyperprior.s0", INF, "config.hyperprior s0 must be positive and finite"),
-  ("hyperprior.m0", NAN, "config.hyperprior m0 must be finite"),
+  ("svi.tau0", INF, "config.svi.tau0 must be a finite number"),
+  ("svi.kappa", NAN, "config.svi.kappa must be a finite number"),
+  ("svi.initial", NAN, "config.svi.initial must be a finite number"),
+  ("hyperprior.c0", 1e39, "config.hyperprior.c0 must be a finite number"),
+  ("hyperprior.s0", INF, "config.hyperprior.s0 must be a finite number"),
+  ("hyperprior.m0", NAN, "config.hyperprior.m0 must be a finite number"),
   ("delta", ((0.0, 1e39),), "config.delta: it must hold points"),
   ("kl_z_weight", ((0.0, NAN),), "config.kl_z_weight: it must hold points"),
   ("factors", ((64, True),), "config.factors must be a tuple"),
@@ -79,6 +80,47 @@ BAD = [
   ("prior", "vamp", "config.prior must be one of .*'vamp'"),
   ("prior", "standard_normal", "config.steps.prior must be 0 for a prior"),
   ("dataset.in_memory", False, "config.dataset.in_memory must be True unless"),
+  ("dataset.name", "mnits", "config.dataset.name must be one of .*'mnits'"),
+  ("dataset.labels", ((0, "label", ()),), "config.dataset.labels must hold"),
+  (
+    "dataset.labels",
+    ((0, "label", (1.5,)),),
+    "config.dataset.labels must hold",
+  ),
+  (
+    "dataset.labels",
+    ((0, "label", ([1],)),),
+    "config.dataset.labels must hold",
+  ),
+  ("dataset.labels", ((0, "label", "7"),), "config.dataset.labels must hold"),
+  ("dataset.labels", ((0.0, "label"),), "config.dataset.labels must hold"),
+  ("dataset.labels", ((True, "label"),), "config.dataset.labels must hold"),
+  ("dataset.labels", ((0, []),), "config.dataset.labels must hold"),
+  ("dataset.resplit", (8, 2.5), "config.dataset.resplit must be"),
+  ("dataset.resplit", (0, 2), "config.dataset.resplit must be"),
+  ("factors", ((64, "a"),), "config.factors must be a tuple of"),
+  ("factors", ((64, (4,)),), "config.factors must be a tuple of"),
+  ("delta", ((0, (1,)),), "config.delta: it must hold points"),
+  ("delta", ((0, 10**400),), "config.delta: it must hold points"),
+  ("likelihood", ["gaussian"], "config.likelihood must be a name"),
+  ("likelihood", "b" * 10_000, "config.likelihood must be one of"),
+  ("network", "mlp", "config.network must have fields"),
+  ("network", {"hidden": (3,)}, "config.network.name is missing"),
+  ("network.name", 3, "config.network.name must be a name"),
+  ("network.name", "cnn", r"config.network.name must be one of .*'cnn'"),
+  ("network.width", 3, "config.network.width is no option of network 'mlp'"),
+  *(
+    ("network.hidden", value, "config.network.hidden must be a tuple of int")
+    for value in (0, -3, 1.5, "a", None, (0,), (1.5,), ((3,),), ("a",), (True,))
+  ),
+  *(
+    (
+      "network",
+      {"name": "conv64", "width": value},
+      "config.network.width must be an integer from 1",
+    )
+    for value in (0, 1.5, "a", None, (3,), True, 10**9)
+  ),
 ]
 
 
@@ -92,6 +134,46 @@ def test_bad_field_is_named(field, value, message):
   holder[name] = value
   with pytest.raises(ValueError, match=message):
     config_lib.validate(ConfigDict(fields))
+
+
+WRONG = [
+  *(None, True, -1, 1.5, NAN, 10**400, "", "x" * 10_000, b"x", {"a": 1}, {}),
+  *([[1]], (((1,), 2),), ("a", "b"), {1, 2}, range(3), 1j, object()),
+]
+
+
+def paths(tree, before=()):
+  for name, value in tree.items():
+    yield (*before, name)
+    if isinstance(value, dict):
+      yield from paths(value, (*before, name))
+
+
+@pytest.mark.parametrize(
+  "path", paths(config_lib.default().to_dict()), ids=".".join
+)
+def test_a_wrong_kind_of_value_costs_a_sentence_with_the_field(path):
+  refused = 0
+  for value in WRONG:
+    fields = config_lib.default().to_dict()
+    functools.reduce(dict.__getitem__, path[:-1], fields)[path[-1]] = value
+    try:
+      config_lib.validate(ConfigDict(fields))
+    except ValueError as error:
+      refused += 1
+      text = str(error)
+      assert f"config.{'.'.join(path)}" in text, (value, text)
+      assert "\n" not in text, (value, text)
+      assert len(text) < 700, (value, text)
+  assert refused >= len(WRONG) - 4
+
+
+def test_numbers_that_no_counter_holds_reach_jax_as_floats(prepared):
+  config = digits.get_config("smoke")
+  config.hyperprior.b0 = config.svi.tau0 = 10**30
+  exp = experiment.build(config, data_dir=prepared)
+  jax.eval_shape(lambda: experiment.init(exp))
+  jax.eval_shape(exp.phases[-1].step_size, 3)
 
 
 def test_a_prior_without_components_has_no_labels():
@@ -131,7 +213,17 @@ def test_bad_data_fields_are_named(prepared):
     experiment.build(config, data_dir=prepared)
   config = digits.get_config()
   config.network.width = 3
-  with pytest.raises(ValueError, match="network 'mlp' must have options of"):
+  with pytest.raises(ValueError, match=r"config.network.width is no option"):
+    experiment.build(config, data_dir=prepared)
+  config = digits.get_config("smoke")
+  config.network = {"name": "conv28"}
+  with pytest.raises(ValueError, match=r"config.network: image_shape must be"):
+    experiment.build(config, data_dir=prepared)
+  config = digits.get_config("smoke")
+  config.dataset.resplit = (1700, 98)
+  with pytest.raises(
+    ValueError, match=r"config.dataset.resplit: .*1797 images"
+  ):
     experiment.build(config, data_dir=prepared)
 
 

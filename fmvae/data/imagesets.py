@@ -83,6 +83,9 @@ class ImageSet:
       have names.
     name: name of the data set.
     split: name of the split.
+
+  Raises:
+    DataError: a feature that is not [N].
   """
 
   images: Images  # [N, H, W, C]
@@ -90,6 +93,16 @@ class ImageSet:
   name: str
   split: str
   value_names: ValueNames = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self):
+    wanted = (len(self.images),)
+    for name, values in self.features.items():
+      if np.shape(values) != wanted:
+        raise DataError(
+          f"Feature {name!r} of split {self.split!r} of data set {self.name!r} "
+          f"must have shape {wanted}, one value an image, got "
+          f"{np.shape(values)}."
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

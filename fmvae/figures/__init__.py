@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from fmvae.figures.clusters import cluster_samples
 from fmvae.figures.curves import elbo_curves
+from fmvae.figures.files import write
 from fmvae.figures.grids import component_grid, named_grids
 from fmvae.figures.named import named_blocks, named_rows
 from fmvae.figures.samples import component_samples, mean_std_sample
@@ -25,6 +26,7 @@ __all__ = [
   "named_blocks",
   "named_grids",
   "named_rows",
+  "write",
 ]
 
 # By the paper's number or a name of its own: drawn from (model, state, key).

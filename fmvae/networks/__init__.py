@@ -1,8 +1,8 @@
 """Encoders and decoders, made by name (Sec. 4, App. E).
 
 To add a pair: a module with a `make(latent_dim, image_shape, channels, ..)`
-that checks its arguments and returns an encoder and a decoder, and its line in
-`_PAIRS`.
+that checks the image shape and returns an encoder and a decoder, and its line
+in `_PAIRS`. What else it takes are the network's options (`check`).
 """
 
 import dataclasses
@@ -16,9 +16,11 @@ from flax import linen as nn
 
 from fmvae.networks import conv28, conv64, mlp
 
-__all__ = ("VAE", "count_params", "make")
+__all__ = ("VAE", "check", "count_params", "make")
 
 Params = Mapping[str, Any]
+
+_MOST_UNITS = 2**16  # of a layer
 
 _PAIRS: dict[str, Callable[..., tuple[nn.Module, nn.Module]]] = {
   "mlp": mlp.make,
@@ -100,6 +102,47 @@ class VAE:
     return raw
 
 
+def check(name: Any, options: Mapping[str, Any]) -> None:
+  """Checks a network's name and options, before there are images.
+
+  An option is a number of units or channels, or a sequence of them; which of
+  the two, its default in the module's `make` says.
+
+  Raises:
+    ValueError: if the name or an option is unknown or has no such value.
+  """
+  if not isinstance(name, str) or name not in _PAIRS:
+    raise ValueError(
+      f"network.name must be one of {list(_PAIRS)}, got {name!r}"
+    )
+  known = dict(list(inspect.signature(_PAIRS[name]).parameters.items())[3:])
+  for option, value in options.items():
+    if option not in known:
+      raise ValueError(
+        f"network.{option} is no option of network {name!r}, which has "
+        f"{list(known)}"
+      )
+    several = not isinstance(known[option].default, int)
+    if several:
+      right = isinstance(value, tuple | list) and all(map(_is_size, value))
+    else:
+      right = _is_size(value)
+    if not right:
+      what = "a tuple of integers" if several else "an integer"
+      raise ValueError(
+        f"network.{option} must be {what} from 1 to {_MOST_UNITS}, got "
+        f"{value!r}"
+      )
+
+
+def _is_size(value: Any) -> bool:
+  return (
+    isinstance(value, int)
+    and not isinstance(value, bool)
+    and 1 <= value <= _MOST_UNITS
+  )
+
+
 def make(
   name: str,
   *,
@@ -121,14 +164,7 @@ def make(
     ValueError: if the name or an option is unknown, or if the network cannot
       take the image shape.
   """
-  if name not in _PAIRS:
-    raise ValueError(f"network must be one of {list(_PAIRS)}, got {name!r}")
-  known = list(inspect.signature(_PAIRS[name]).parameters)[3:]
-  unknown = sorted(set(options) - set(known))
-  if unknown:
-    raise ValueError(
-      f"network {name!r} must have options of {known}, got {unknown}"
-    )
+  check(name, options)
   image_shape = tuple(image_shape)
   if len(image_shape) != 3:
     raise ValueError(

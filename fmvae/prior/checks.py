@@ -23,10 +23,11 @@ def concrete(x: ArrayLike) -> np.ndarray | None:
 
 
 def check_num_data(num_data: ArrayLike) -> None:
-  """Raises ValueError where N is known not to be positive."""
+  """Raises ValueError where N is known not to be positive and finite."""
   value = concrete(num_data)
-  if value is not None and not np.all(value > 0):
-    raise ValueError(f"num_data must be positive, got {num_data}")
+  most = np.finfo(np.float32).max
+  if value is not None and not np.all((value > 0) & (value <= most)):
+    raise ValueError(f"num_data must be positive and finite, got {num_data}")
 
 
 def check_step_size(step_size: ArrayLike) -> None:
@@ -111,6 +112,8 @@ def as_labels(
     ValueError: not integers of that shape, or known to be out of range.
   """
   wanted = (*leading, len(sizes))
+  if not isinstance(labels, Array | np.ndarray):
+    raise ValueError(f"labels must be an array {wanted}, got {type(labels)}")
   if not jnp.issubdtype(labels.dtype, jnp.integer):
     raise ValueError(f"labels must be integers {wanted}, got {labels.dtype}")
   if labels.shape != wanted:

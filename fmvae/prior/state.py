@@ -31,12 +31,12 @@ class Hyperprior:
     for name in ("s0", "a0", "b0", "c0"):
       if not 0 < getattr(self, name) <= most:
         raise ValueError(
-          f"hyperprior {name} must be positive and finite in float32, got "
+          f"hyperprior.{name} must be positive and finite in float32, got "
           f"{getattr(self, name)}"
         )
     if not abs(self.m0) <= most:
       raise ValueError(
-        f"hyperprior m0 must be finite in float32, got {self.m0}"
+        f"hyperprior.m0 must be finite in float32, got {self.m0}"
       )
 
 

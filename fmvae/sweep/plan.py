@@ -1,10 +1,12 @@
 """What a sweep is made of: its config, its tasks and their folders."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
 import re
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -163,19 +165,26 @@ def _validate(config: ConfigDict) -> None:
       f"a sweep has the fields {', '.join(_FIELDS)}, got "
       f"{', '.join(config.keys())}"
     )
-  if not config.runs:
+  if not isinstance(config.runs, ConfigDict) or not config.runs:
     raise ValueError("config.runs must name at least one run")
-  for name in config.runs:
+  for name, run in config.runs.items():
     if not re.fullmatch(r"[A-Za-z][\w.-]*", name) or name == "pretrained":
       raise ValueError(
         "config.runs must have names of letters, digits, '_', '.' and '-', "
         f"none 'pretrained', got {name!r}"
       )
+    if not isinstance(run, ConfigDict):
+      raise ValueError(
+        f"config.runs.{name} must be the config of an experiment, got {run!r}"
+      )
+    config_lib.named(
+      f"runs.{name}: ", functools.partial(config_lib.validate, run)
+    )
   for field, least in (("num_components", 1), ("seeds", 0)):
     values = config[field]
     if (
       not isinstance(values, tuple | list)
-      or not all(isinstance(v, int) and v >= least for v in values)
+      or not all(type(v) is int and v >= least for v in values)
       or len(set(values)) < len(values)
     ):
       raise ValueError(
@@ -185,7 +194,7 @@ def _validate(config: ConfigDict) -> None:
   if not config.seeds:
     raise ValueError("config.seeds must hold at least one seed")
   samples = config.importance_samples
-  if not isinstance(samples, int) or samples < 0:
+  if type(samples) is not int or samples < 0:
     raise ValueError(
       f"config.importance_samples must be an integer from 0, got {samples!r}"
     )
@@ -203,11 +212,18 @@ def is_done(task: Task) -> bool:
 
   Training has also left the checkpoint that other tasks go on from.
   """
-  if not task.result.exists():
-    return False
-  found = json.loads(task.result.read_text())
-  if found["step"] != task.steps:
+  found = read_json(task.result)
+  if found.get("step") != task.steps:
     return False
   if task.program == "train":
     return task.steps in complete_steps(task.workdir)
-  return f"--importance_samples={found['samples']}" in task.flags
+  return f"--importance_samples={found.get('samples')}" in task.flags
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+  """The fields of a file that a task leaves; {} where none can be read."""
+  try:
+    found = json.loads(path.read_text())
+  except (OSError, ValueError):
+    return {}
+  return found if isinstance(found, dict) else {}

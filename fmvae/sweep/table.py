@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fmvae.storage import replacing
-from fmvae.sweep.plan import Point
+from fmvae.sweep.plan import Point, read_json
 
 _SCORES = (
   "bound",
@@ -23,7 +23,7 @@ _BEFORE = (
   *("run", "dataset", "split", "binarisation", "network", "K", "seed"),
   *("pretrain_steps", "prior_steps", "joint_steps"),
   *_SCORES,
-  *("nll", "nll_samples"),
+  *("bound_samples", "nll", "nll_samples"),
   *_USAGE,
 )
 _AFTER = ("seconds", "pretrain_seconds", "device", "commit")
@@ -37,14 +37,14 @@ def row(point: Point) -> dict[str, Any] | None:
   `kl_z`, `kl_r` are sums over factors; other numbers of several factors stand
   in one field, separated by spaces. `nll` is importance-sampled with
   `nll_samples` draws, no bound of eq. 11. Every other score that the evaluation
-  gave has a column of its own. `seconds` is the time of the training
+  gave has a column of its own; those of the bound took `bound_samples` draws of
+  z for each image. `seconds` is the time of the training
   steps and their compilation, without the pre-training that the point shares.
   """
-  path = point.workdir / "results.json"
-  if not path.exists() or _read(path)["step"] != point.steps:
+  results = read_json(point.workdir / "results.json")
+  if results.get("step") != point.steps:
     return None
-  results = _read(path)
-  config, told = point.config, _read(point.workdir / "run.json")["starts"][-1]
+  config = point.config
   out: dict[str, Any] = {
     "run": point.run,
     "dataset": config.dataset.name,
@@ -58,21 +58,18 @@ def row(point: Point) -> dict[str, Any] | None:
     out[f"{phase}_steps"] = config.steps[phase]
   for name in _SCORES:
     out[name] = round(sum(_values(results, name)), 4)
-  estimate = point.workdir / "importance.json"
+  out["bound_samples"] = results.get("samples", "")
+  estimate = read_json(point.workdir / "importance.json")
   out["nll"] = out["nll_samples"] = ""
-  if estimate.exists() and _read(estimate)["step"] == results["step"]:
-    out["nll"] = round(_read(estimate)["nll"], 4)
-    out["nll_samples"] = _read(estimate)["samples"]
+  if estimate.get("step") == point.steps:
+    out["nll"] = round(estimate["nll"], 4)
+    out["nll_samples"] = estimate["samples"]
   for name in dict.fromkeys([*_USAGE, *_other_scores(results)]):
     out[name] = " ".join(f"{v:.6g}" for v in _values(results, name))
   out["seconds"] = _seconds(point.workdir)
   shared = point.pretrained
   out["pretrain_seconds"] = "" if shared is None else _seconds(shared)
-  out["device"] = f"{told['num_devices']} x {told['device']}"
-  if told["device"] == "cpu":
-    out["device"] = f"cpu, {told['cpu_cores']} cores"
-  out["commit"] = told["commit"]
-  return out
+  return out | _hardware(point.workdir)
 
 
 def summary(point: Point) -> str:
@@ -82,7 +79,8 @@ def summary(point: Point) -> str:
     return "no result"
   used = f", {found['used']} used" if found["used"] else ""
   nll = f", NLL {found['nll']:.2f}" if found["nll"] != "" else ""
-  return f"bound {found['bound']:.2f}{used}{nll}, {found['seconds']:.0f} s"
+  seconds = f", {found['seconds']:.0f} s" if found["seconds"] != "" else ""
+  return f"bound {found['bound']:.2f}{used}{nll}{seconds}"
 
 
 def write(points: Sequence[Point], path: pathlib.Path) -> list[dict[str, Any]]:
@@ -99,10 +97,6 @@ def write(points: Sequence[Point], path: pathlib.Path) -> list[dict[str, Any]]:
   return rows
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
-  return json.loads(path.read_text())
-
-
 def _values(results: dict[str, Any], name: str) -> list[float]:
   """One number, or one for each factor (`name/i`); none where not scored."""
   if name in results:
@@ -116,11 +110,29 @@ def _other_scores(results: dict[str, Any]) -> list[str]:
   return [n for n in names if n not in (*_SCORES, *_NO_SCORES)]
 
 
-def _seconds(workdir: pathlib.Path) -> float:
-  """The time of all steps, none twice where a run was stopped."""
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  rows = [json.loads(line) for line in lines]
-  return round(sum(r["seconds"] for r in rows if r["split"] == "train"), 1)
+def _hardware(workdir: pathlib.Path) -> dict[str, str]:
+  """Where the run was last started; empty where run.json is damaged."""
+  starts = read_json(workdir / "run.json").get("starts")
+  if not starts:
+    return {"device": "", "commit": ""}
+  told = starts[-1]
+  device = f"{told['num_devices']} x {told['device']}"
+  if told["device"] == "cpu":
+    device = f"cpu, {told['cpu_cores']} cores"
+  return {"device": device, "commit": told["commit"]}
+
+
+def _seconds(workdir: pathlib.Path) -> float | str:
+  """The time of all steps, none twice where a run was stopped.
+
+  Empty where metrics.jsonl is damaged.
+  """
+  try:
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return round(sum(r["seconds"] for r in rows if r["split"] == "train"), 1)
+  except (OSError, ValueError, KeyError, TypeError):
+    return ""
 
 
 def _network(network: dict[str, Any]) -> str:

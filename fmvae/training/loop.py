@@ -22,7 +22,7 @@ from fmvae.model import (
   model_at,
   train_step,
 )
-from fmvae.storage import InUseError, StorageError, locked, refusal
+from fmvae.storage import InUseError, StorageError, refusal
 from fmvae.training import devices as devices_lib
 from fmvae.training import finite, processes, progress, records
 from fmvae.training.checkpoints import Checkpoints, Saved, complete_steps
@@ -57,9 +57,8 @@ def prepare(
   def write() -> None:
     try:
       workdir.mkdir(parents=True, exist_ok=True)
-      with locked(workdir):
-        records.check_config(workdir, config)
-        records.write_config(workdir, config)
+      with records.held(workdir, config):
+        pass
     except OSError as error:
       raise ValueError(
         f"workdir {workdir} cannot be written ({error.strerror}). Choose "
@@ -114,7 +113,9 @@ def train(
     with contextlib.ExitStack() as stack:
       signals = stack.enter_context(signals or processes.Signals())
       processes.on_primary(
-        lambda: stack.enter_context(locked(workdir)), InUseError
+        # Again, since another run may have replaced the config in between.
+        lambda: stack.enter_context(records.held(workdir, experiment.config)),
+        InUseError,
       )
       run = _Run(experiment, workdir, on_devices, per_call, signals, stack)
       return run.to_end(initial)

@@ -1,5 +1,6 @@
 """What a run writes down beside its checkpoints."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -7,7 +8,7 @@ import pathlib
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -21,8 +22,16 @@ from tensorboardX.summary import scalar
 from fmvae import prior
 from fmvae.evaluation.assigned import by_factor
 from fmvae.evaluation.collapse import num_used, perplexity
-from fmvae.storage import write_json, write_text
+from fmvae.storage import InUseError, locked, write_json, write_text
 
+_FILES = (
+  "config.json",
+  "metrics.jsonl",
+  "results.json",
+  "run.json",
+  "samples.png",
+)
+_FOLDERS = ("checkpoints", "tensorboard", "unreadable")
 _PACKAGES = (
   "fmvae",
   "jax",
@@ -99,6 +108,7 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
   Raises:
     ValueError: the folder holds no run, or its config.json is damaged.
   """
+  check_workdir(workdir)
   path = workdir / "config.json"
   if not path.is_file():
     raise ValueError(
@@ -122,12 +132,49 @@ def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:
   write_text(workdir / "config.json", config.to_json(indent=2) + "\n")
 
 
+def check_workdir(workdir: pathlib.Path) -> None:
+  """Raises ValueError for a file in the place of a folder, or the reverse."""
+  wrong = [workdir / name for name in _FILES if (workdir / name).is_dir()]
+  wrong += [workdir / name for name in _FOLDERS if (workdir / name).is_file()]
+  if wrong:
+    kind = "folder" if wrong[0].is_dir() else "file"
+    raise ValueError(
+      f"{wrong[0]} is a {kind}, which no run has left there. Move it away, or "
+      "choose another --workdir."
+    )
+
+
+@contextlib.contextmanager
+def held(workdir: pathlib.Path, config: ConfigDict) -> Iterator[None]:
+  """Holds a workdir, with config.json in it, for a run.
+
+  A run that ended before its first checkpoint has left nothing of worth: its
+  config is replaced.
+
+  Raises:
+    InUseError: another run is at work there, or one of another config has left
+      a state or a result; lists the differences.
+    ValueError: there is a file in the place of a folder, or the reverse.
+  """
+  with locked(workdir):
+    check_workdir(workdir)
+    left = ("checkpoints/[0-9]*", "unreadable/*", "results.json")
+    if any(any(workdir.glob(pattern)) for pattern in left):
+      try:
+        check_config(workdir, config)
+      except ValueError as error:
+        raise InUseError(str(error)) from error
+    write_config(workdir, config)
+    yield
+
+
 def check_config(workdir: pathlib.Path, config: ConfigDict) -> None:
   """Does nothing where the workdir is empty or holds a run of this config.
 
   Raises:
     ValueError: it holds another one; lists the differences.
   """
+  check_workdir(workdir)
   if not (workdir / "config.json").exists():
     return
   found, wanted = _flat(read_config(workdir)), _flat(config)

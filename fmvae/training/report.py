@@ -7,7 +7,7 @@ import jax
 
 from fmvae.evaluation import Evaluation, PropertyScores
 from fmvae.model import Model, TrainState
-from fmvae.storage import replacing, write_json
+from fmvae.storage import write_json
 
 _PICTURE_SEED = 2
 
@@ -68,10 +68,13 @@ def report(
     },
   )
   if model.prior.factors:
-    from fmvae.figures import component_samples  # matplotlib loads slowly
+    from fmvae import figures  # matplotlib loads slowly
 
-    figure = component_samples(model, state, jax.random.key(_PICTURE_SEED))
+    key = jax.random.key(_PICTURE_SEED)
     written.append(file_name("samples.png", step, total))
-    with replacing(workdir / written[-1]) as path:
-      figure.savefig(path, dpi=110)
+    figures.write(
+      lambda: figures.component_samples(model, state, key),
+      workdir / written[-1],
+      dpi=110,
+    )
   say_written(workdir, written, step, total)

@@ -135,3 +135,11 @@ def test_a_feed_goes_on_from_any_position(prefetch):
   for same in (feed, again):
     same.set_state(position)
     assert [next(same) for _ in range(3)] == [25, 36, 49]
+
+
+@pytest.mark.parametrize("shape", [(4,), (6,), (5, 1), ()])
+def test_a_feature_of_another_length_than_the_images_is_named(shape):
+  images = np.zeros((5, 2, 2, 1), np.uint8)
+  features = {"digit": np.zeros(shape, np.int32)}
+  with pytest.raises(ValueError, match=r"'digit' .* must have shape \(5,\)"):
+    data.ImageSet(images, features, "x", "train")

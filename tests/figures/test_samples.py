@@ -4,10 +4,14 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import matplotlib as mpl
 import numpy as np
+import pytest
+from matplotlib.figure import Figure
 
 from experiments import digits
 from fmvae import experiment, figures, prior
+from fmvae.figures import tiles
 
 
 def test_pruned_components_are_marked_and_finite(prepared):
@@ -32,3 +36,25 @@ def test_pruned_components_are_marked_and_finite(prepared):
   for axis in axes:
     assert np.isfinite(axis.images[0].get_array()).all()
   assert jnp.isfinite(state.prior.factors[0].m).all()
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_equal_arrays_make_equal_files(kind, tmp_path):
+  images = np.linspace(0, 1, 2 * 3 * 16).reshape(2, 3, 4, 4, 1)
+
+  def draw():
+    figure = Figure(figsize=(2, 2), layout="constrained")
+    axis = figure.subplots()
+    tiles.show(axis, images)
+    tiles.label_rows(axis, 4, ["0: 71.2 %", "1: pruned"], np.array([0, 1]))
+    return figure
+
+  first, second = tmp_path / f"first.{kind}", tmp_path / f"second.{kind}"
+  figures.write(draw, first, dpi=50)
+  before = dict(mpl.rcParams)
+  with mpl.rc_context({"font.size": 20, "savefig.facecolor": "red"}):
+    Figure().subplots(2, 2)  # another figure, other settings
+    figures.write(draw, second, dpi=50)
+  assert dict(mpl.rcParams) == before
+  assert first.read_bytes() == second.read_bytes()
+  assert b"Date" not in first.read_bytes()

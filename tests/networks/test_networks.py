@@ -187,7 +187,7 @@ def test_equal_arguments_make_equal_networks():
 @pytest.mark.parametrize(
   ("name", "arguments", "message"),
   [
-    ("conv32", {}, "network must be one of .*conv28.*conv32"),
+    ("conv32", {}, "network.name must be one of .*conv28.*conv32"),
     ("conv28", {"image_shape": (28, 28, 3)}, r"network 'conv28'.*28, 28, 3"),
     (
       "conv64",
@@ -197,18 +197,18 @@ def test_equal_arguments_make_equal_networks():
     (
       "conv28",
       {"width": 2},
-      r"^network 'conv28' must have options of \[\], got \['width'\]$",
+      r"^network.width is no option of network 'conv28', which has \[\]$",
     ),
     (
       "conv64",
       {"width": 4, "hidden": (8,), "depth": 2},
-      r"'conv64' must have options of \['width'\], got \['depth', 'hidden'\]$",
+      r"network.hidden is no option of network 'conv64', which .* \['width'\]$",
     ),
     ("mlp", {"image_shape": (28, 28)}, r"H, W, C.*network 'mlp'.*28, 28"),
     (
       "mlp",
       {"likelihood": "gaussian"},
-      r"'mlp' must have options of \['hidden'\], got \['likelihood'\]$",
+      r"likelihood is no option of network 'mlp', which has \['hidden'\]$",
     ),
   ],
 )

@@ -112,6 +112,12 @@ def test_dtype_of_labels(name, state):
     traced(TAKING_LABELS[name])(state, LABELS.astype(jnp.float32))
 
 
+@pytest.mark.parametrize("name", TAKING_LABELS)
+def test_labels_are_an_array(name, state):
+  with raises("labels", "array", (5, 3), "list"):
+    TAKING_LABELS[name](state, np.asarray(LABELS).tolist())
+
+
 OUTSIDE = [(0, 3), (1, 5), (2, 1000), (1, -2)]  # (i, label), K = 3, 5, 2
 
 
@@ -190,7 +196,10 @@ def test_ends_of_step_size(step_size, state):
 
 @pytest.mark.parametrize(
   "num_data",
-  [0, -3, float("nan"), np.float32(-5), np.zeros((), int), jnp.array(-5.0)],
+  [
+    *(0, -3, np.float32(-5), np.zeros((), int), jnp.array(-5.0)),
+    *(float("nan"), float("inf"), np.float32("inf"), 1e39),
+  ],
 )
 def test_num_data(num_data, state):
   with raises("num_data", num_data):

@@ -22,7 +22,8 @@ SWEEPS = sorted(
 
 def digits(**fields):
   config = figure3_digits.get_config("smoke").unlock()
-  config.update(fields)
+  for name, value in fields.items():
+    config[name] = value
   return config
 
 
@@ -85,6 +86,16 @@ def test_without_pretraining_nothing_is_needed_first(tmp_path):
   assert [task.needs for task in plan.tasks] == [None, None]
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"bound": 1}'])
+def test_a_damaged_result_is_none(text, tmp_path):
+  (task,) = sweep.plan.make(
+    digits(seeds=(0,), num_components=()), tmp_path
+  ).tasks
+  (task.workdir / "checkpoints" / str(task.steps)).mkdir(parents=True)
+  task.result.write_text(text)
+  assert not sweep.plan.is_done(task)
+
+
 def test_importance_sampling_is_a_task_of_its_own(tmp_path):
   plan = sweep.plan.make(digits(seeds=(0,), importance_samples=7), tmp_path)
   asked = [task for task in plan.tasks if task.program == "evaluate"]
@@ -135,6 +146,21 @@ def test_a_run_is_done_with_the_result_and_checkpoint_of_its_last_step(
     ({"seeds": (0.5,)}, "config.seeds must be different integers"),
     ({"importance_samples": -1}, "config.importance_samples"),
     ({"stray": 1}, "a sweep has the fields"),
+    ({"seeds": 3}, "config.seeds must be different integers"),
+    ({"seeds": ((1,),)}, "config.seeds must be different integers"),
+    ({"seeds": (True,)}, "config.seeds must be different integers"),
+    ({"seeds": (2**32,)}, "config.seed must be an integer from 0 to"),
+    ({"num_components": "16"}, "config.num_components must be different"),
+    ({"num_components": (10**20,)}, "config.init_encodings must be at least"),
+    ({"importance_samples": True}, "config.importance_samples must be"),
+    ({"importance_samples": (1,)}, "config.importance_samples must be"),
+    ({"runs": 3}, "config.runs must name"),
+    ({"runs": ["digits"]}, "config.runs must name"),
+    ({"runs": {"digits": 3}}, "config.runs.digits must be the config of an"),
+    (
+      {"runs": {"digits": {"seed": 0}}},
+      "runs.digits: config.batch_size is missing",
+    ),
   ],
 )
 def test_bad_fields_are_named(fields, message, tmp_path):
@@ -154,7 +180,7 @@ def test_a_bad_run_is_named(tmp_path):
   config = digits()
   config.runs.digits.batch_size = 0
   with pytest.raises(
-    ValueError, match=r"runs.digits, pre-training: config.bat"
+    ValueError, match=r"runs.digits: config.batch_size must be"
   ):
     sweep.plan.make(config, tmp_path)
 

@@ -39,6 +39,24 @@ def test_a_point_has_a_row_with_the_result_of_its_last_step(point, tmp_path):
   assert sweep.table.write([point], tmp_path / "table.csv") == [found]
 
 
+def test_the_number_of_draws_is_told(point):
+  for samples in (1, 10):
+    leave(point, "results.json", step=12, bound=-20.0, samples=samples)
+    assert sweep.table.row(point)["bound_samples"] == samples
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_damaged_files_leave_a_gap(point, text, tmp_path):
+  leave(point, "results.json", step=12, bound=-20.0, samples=1)
+  for name in ("run.json", "metrics.jsonl", "importance.json"):
+    (point.workdir / name).write_text(text or "x")
+  (row,) = sweep.table.write([point], tmp_path / "table.csv")
+  assert row["device"] == row["commit"] == row["seconds"] == row["nll"] == ""
+  assert sweep.table.summary(point) == "bound -20.00"
+  (point.workdir / "results.json").write_text(text)
+  assert sweep.table.row(point) is None
+
+
 def test_an_estimate_of_an_earlier_step_is_left_out(point):
   leave(point, "results.json", step=12, bound=-20.0)
   for step, nll in ((8, ""), (12, 19.0)):

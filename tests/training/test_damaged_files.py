@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fmvae import config as config_lib
 from fmvae import storage
 from fmvae.training import records
 
@@ -22,6 +23,51 @@ def test_a_damaged_config_json_is_named(text, tmp_path):
   (tmp_path / "config.json").write_text(text)
   with pytest.raises(ValueError, match=r"config.json cannot be read \(.*\)"):
     records.read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+  "name", ["config.json", "metrics.jsonl", "results.json", "run.json"]
+)
+def test_a_folder_in_the_place_of_a_file_is_named(name, tmp_path):
+  (tmp_path / name).mkdir()
+  for look in (records.read_config, hold):
+    with pytest.raises(ValueError, match=f"/{name} is a folder, which no run"):
+      look(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "tensorboard", "unreadable"])
+def test_a_file_in_the_place_of_a_folder_is_named(name, tmp_path):
+  (tmp_path / name).write_text("")
+  for look in (records.read_config, hold):
+    with pytest.raises(ValueError, match=f"/{name} is a file, which no run"):
+      look(tmp_path)
+
+
+def hold(workdir, **fields):
+  config = config_lib.default()
+  config.update(fields)
+  with records.held(workdir, config):
+    assert storage.is_locked(workdir)
+
+
+@pytest.mark.parametrize("left", ["checkpoints/4", "unreadable/0_step_4"])
+def test_a_run_that_left_no_state_does_not_block_its_workdir(left, tmp_path):
+  hold(tmp_path, seed=1)
+  (tmp_path / "metrics.jsonl").write_text("{}")
+  (tmp_path / "checkpoints").mkdir()
+  hold(tmp_path, seed=2)
+  assert records.read_config(tmp_path).seed == 2
+  (tmp_path / "config.json").write_text("{")  # nor does half a config
+  hold(tmp_path, seed=2)
+  with (
+    storage.locked(tmp_path),
+    pytest.raises(storage.InUseError, match="another run is at work"),
+  ):
+    hold(tmp_path, seed=3)
+  (tmp_path / left).mkdir(parents=True)
+  with pytest.raises(ValueError, match=r"config.seed: 2 there, 3 asked for"):
+    hold(tmp_path, seed=3)
+  assert records.read_config(tmp_path).seed == 2
 
 
 def test_a_lock_is_not_taken_through_a_link(tmp_path):

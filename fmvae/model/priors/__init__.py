@@ -135,6 +135,6 @@ def make(name: str, **fields: Any) -> Prior:
   Raises:
     ValueError: there is none of that name, or a field is out of range.
   """
-  if name not in _MAKERS:
+  if not isinstance(name, str) or name not in _MAKERS:
     raise ValueError(f"prior must be one of {list(_MAKERS)}, got {name!r}")
   return _MAKERS[name](**fields)
