@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from fmvae import config as config_lib
 from fmvae.training import records
-from fmvae.training.checkpoints import complete_steps
+from fmvae.training.checkpoints import can_be_read
 
 _FIELDS = ("runs", "num_components", "seeds", "importance_samples")
 
@@ -210,13 +210,14 @@ def write_configs(plan: Plan) -> None:
 def is_done(task: Task) -> bool:
   """Whether a task has left its result, that of the run's last step.
 
-  Training has also left the checkpoint that other tasks go on from.
+  Training has also left the checkpoint that other tasks go on from. What cannot
+  be read counts as not there, and is made again.
   """
   found = read_json(task.result)
   if found.get("step") != task.steps:
     return False
   if task.program == "train":
-    return task.steps in complete_steps(task.workdir)
+    return can_be_read(task.workdir, task.steps)
   return f"--importance_samples={found.get('samples')}" in task.flags
 
 

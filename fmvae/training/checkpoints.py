@@ -67,6 +67,26 @@ def complete_steps(workdir: pathlib.Path) -> list[int]:
   return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal())
 
 
+def can_be_read(workdir: pathlib.Path, step: int) -> bool:
+  """Whether the files of a checkpoint are there and can be decoded.
+
+  Numbers that have changed are found by `Checkpoints.restore` alone, which
+  knows the structure that the SHA-256 is of.
+  """
+  folder = (workdir / _FOLDER / str(step)).absolute()
+  try:
+    json.loads((folder / "record" / "metadata").read_text())["sha256"]
+    with ocp.PyTreeCheckpointer() as reader:
+      names = reader.metadata(folder / "state").item_metadata.tree
+      as_numpy = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), names
+      )
+      reader.restore(folder / "state", restore_args=as_numpy)
+  except Exception:  # Orbax and TensorStore raise all kinds
+    return False
+  return True
+
+
 class Checkpoints:
   """The checkpoints of one workdir; a context manager that waits on exit."""
 
@@ -284,7 +304,7 @@ def restore_pretrained(
   if int(first.step) != config.steps.pretrain:
     raise ValueError(
       f"{workdir} is at step {first.step} of {config.steps.pretrain} of its "
-      "pre-training: let it finish first"
+      f"pre-training: let it finish first, by launch.train --workdir={workdir}"
     )
   new = experiment_lib.init(experiment)
   return first.replace(prior=new.prior, named_opt_state=new.named_opt_state)

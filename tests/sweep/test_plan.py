@@ -3,6 +3,7 @@
 import importlib
 import json
 import pathlib
+import shutil
 
 import pytest
 
@@ -87,12 +88,36 @@ def test_without_pretraining_nothing_is_needed_first(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"bound": 1}'])
-def test_a_damaged_result_is_none(text, tmp_path):
+def test_a_damaged_result_is_none(text, tmp_path, a_checkpoint):
   (task,) = sweep.plan.make(
     digits(seeds=(0,), num_components=()), tmp_path
   ).tasks
-  (task.workdir / "checkpoints" / str(task.steps)).mkdir(parents=True)
+  shutil.copytree(a_checkpoint, task.workdir / f"checkpoints/{task.steps}")
   task.result.write_text(text)
+  assert not sweep.plan.is_done(task)
+
+
+@pytest.mark.parametrize("file", ["record/metadata", "state/**/d/*", ""])
+# After a first failure TensorStore tells the others to a closed event loop.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("damage", ["cut", "gone", "garbage"])
+def test_a_run_whose_last_checkpoint_is_damaged_is_not_done(
+  file, damage, tmp_path, a_checkpoint
+):
+  (task,) = sweep.plan.make(
+    digits(seeds=(0,), num_components=()), tmp_path
+  ).tasks
+  folder = task.workdir / f"checkpoints/{task.steps}"
+  shutil.copytree(a_checkpoint, folder)
+  task.result.write_text(json.dumps({"step": task.steps}))
+  assert sweep.plan.is_done(task)
+  for path in folder.glob(file or "**/*"):
+    if path.is_file():
+      content = path.read_bytes()
+      path.unlink()
+      if damage != "gone":
+        half = content[: len(content) // 2]
+        path.write_bytes(half if damage == "cut" else b"?" * len(content))
   assert not sweep.plan.is_done(task)
 
 
@@ -113,7 +138,7 @@ def test_importance_sampling_is_a_task_of_its_own(tmp_path):
 
 
 def test_a_run_is_done_with_the_result_and_checkpoint_of_its_last_step(
-  tmp_path,
+  tmp_path, a_checkpoint
 ):
   plan = sweep.plan.make(digits(seeds=(0,), num_components=(2,)), tmp_path)
   assert [task.steps for task in plan.tasks] == [4, 12]  # of smoke
@@ -125,7 +150,7 @@ def test_a_run_is_done_with_the_result_and_checkpoint_of_its_last_step(
     for step in (task.steps - 1, task.steps):
       task.result.write_text(json.dumps({"step": step}))
       assert not sweep.plan.is_done(task)
-    (saved / str(task.steps)).mkdir()
+    shutil.copytree(a_checkpoint, saved / str(task.steps))
     assert sweep.plan.is_done(task)
     task.result.write_text(json.dumps({"step": task.steps - 1}))
     assert not sweep.plan.is_done(task)
