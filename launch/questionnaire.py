@@ -59,7 +59,13 @@ def _score(workdir: pathlib.Path, answers: list[str]) -> None:
   path = workdir / "questionnaire_key.json"
   if not path.is_file():
     raise ValueError(f"{path} is not there: export a questionnaire first")
-  key = json.loads(path.read_text())
+  try:
+    key = json.loads(path.read_text())
+  except ValueError as error:
+    raise ValueError(
+      f"{path} cannot be read ({error}): restore it, or export a questionnaire "
+      "anew"
+    ) from error
   scores = questionnaire.score(key, [pathlib.Path(f) for f in answers])
   for part in scores.matrices:
     print(part)

@@ -76,12 +76,13 @@ def can_be_read(workdir: pathlib.Path, step: int) -> bool:
   folder = (workdir / _FOLDER / str(step)).absolute()
   try:
     json.loads((folder / "record" / "metadata").read_text())["sha256"]
-    with ocp.PyTreeCheckpointer() as reader:
-      names = reader.metadata(folder / "state").item_metadata.tree
-      as_numpy = jax.tree.map(
-        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), names
-      )
-      reader.restore(folder / "state", restore_args=as_numpy)
+    reader, place = ocp.PyTreeCheckpointHandler(), folder / "state"
+    as_numpy = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+      reader.metadata(place).tree,
+    )
+    reader.restore(place, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+    reader.close()
   except Exception:  # Orbax and TensorStore raise all kinds
     return False
   return True
