@@ -6,6 +6,7 @@ import pathlib
 import jax
 from absl import flags
 
+from fmvae import config as config_lib
 from fmvae import experiment as experiment_lib
 from fmvae.experiment import Experiment
 from fmvae.model import Model, TrainState, model_at
@@ -37,7 +38,11 @@ def restore(argv: list[str], workdir: pathlib.Path) -> Trained:
   Raises:
     ValueError: the workdir holds no run, or no such state.
   """
-  experiment = common.build(argv, records.read_config(workdir))
+  config = records.read_config(workdir)
+  config_lib.named(
+    f"{workdir / 'config.json'}: ", lambda: config_lib.validate(config)
+  )
+  experiment = common.build(argv, config)
   like = jax.eval_shape(lambda: experiment_lib.init(experiment))
   which = _CHECKPOINT.value
   with Checkpoints(workdir) as checkpoints:

@@ -69,6 +69,10 @@ def test_the_questionnaire(finished, tmp_path):
   scoring = run("questionnaire", *flags, f"--answers={answers}")
   assert scoring.returncode == 1
   assert "export a questionnaire first" in scoring.stderr
+  (workdir / "questionnaire_key.json").write_text("{")
+  scoring = run("questionnaire", *flags, f"--answers={answers}")
+  assert scoring.returncode == 1
+  assert "questionnaire_key.json cannot be read" in scoring.stderr
   done = run("questionnaire", *flags, "--pictures=5")
   assert done.returncode == 0, done.stderr
   assert (workdir / "questionnaire.html").read_text().count("<img") == 5
