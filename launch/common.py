@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from fmvae import experiment
+from fmvae.storage import refusal
 from fmvae.training import processes
 
 DATA_DIR = flags.DEFINE_string(
@@ -119,14 +120,18 @@ def set_up(argv: list[str]) -> None:
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
   if not flags.FLAGS["verbosity"].present:
     logging.set_verbosity(logging.WARNING)  # libraries log each file they write
+    # What Orbax logs at length it raises as well.
+    logging.get_absl_logger().addFilter(lambda r: "orbax" not in r.pathname)
   sys.unraisablehook = _report_unraisable
   if len(argv) > 1:
     sys.exit(f"error: unexpected argument {argv[1]!r}; fields need --config.")
 
 
 def _report_unraisable(what) -> None:
-  # After a first failure TensorStore tells the others to a closed event loop.
-  if str(what.exc_value) != "Event loop is closed":
+  # A disk that refused one file refuses others as they are closed. After a
+  # first failure TensorStore tells the others to a closed event loop.
+  told = refusal(what.exc_value) is not None
+  if not told and str(what.exc_value) != "Event loop is closed":
     sys.__unraisablehook__(what)
 
 

@@ -32,6 +32,7 @@ from fmvae.model import TrainState, init, pack, unpack
 from fmvae.training import processes, records
 
 _FOLDER = "checkpoints"
+_PATIENCE_S = 600  # with a disk, and with the other processes
 
 
 class CheckpointError(ValueError):
@@ -109,6 +110,12 @@ class Checkpoints:
         cleanup_tmp_directories=not self._reading,  # of a run that was killed
         create=not self._reading,
         save_root_metadata=not self._reading,
+        async_options=ocp.AsyncOptions(
+          timeout_secs=_PATIENCE_S,
+          # Where a folder cannot be made in the background, as on a full
+          # disk, Orbax waits for it in the foreground.
+          create_directories_asynchronously=False,
+        ),
       ),
     )
 

@@ -1,6 +1,7 @@
 """What a checkpoint holds, which ones stay, and what damage does."""
 
 import shutil
+import threading
 
 import jax
 import numpy as np
@@ -173,3 +174,18 @@ def test_what_a_killed_run_left_half_written_is_cleared(start, two):
   with Checkpoints(two, keep=2) as saved:
     assert saved.restore(start).state.step == 5
   assert not left.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_at_once(start, two):
+  # As on a full disk. Orbax by itself has a thread wait for it for minutes,
+  # and the process cannot end before.
+  before = set(threading.enumerate())
+  folder = two / "checkpoints"
+  with pytest.raises(NotADirectoryError), Checkpoints(two, keep=2) as saved:
+    folder.rename(two / "moved")
+    folder.write_text("in the way")
+    saved.save(at(start, 7))
+    saved.wait()
+  for thread in set(threading.enumerate()) - before:
+    thread.join(10)
+    assert thread.daemon or not thread.is_alive(), thread
