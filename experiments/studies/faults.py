@@ -15,6 +15,7 @@ import csv
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from experiments.studies.runs import Bench, Run
+from experiments.studies.runs import ROOT, Bench, Run
 from fmvae.storage import replacing
 from fmvae.training.checkpoints import complete_steps
 
@@ -37,6 +38,7 @@ _OUT = flags.DEFINE_string(
 )
 
 _CONTINUE = 75  # the exit code that launch.train documents
+_PATIENCE_S = 300.0  # with a sweep
 
 # How a process ends that has lost another one, and what it says: by exit code.
 PEER_LOST = {
@@ -272,6 +274,97 @@ def intrude(bench: Bench, times: int) -> Outcome:
   return Outcome("a second run in the workdir", times, survived, 0, "refused")
 
 
+class _Sweep:
+  """A sweep of one point, its pre-training and their NLL, in a folder."""
+
+  def __init__(self, bench: Bench, name: str):
+    self.bench = bench
+    self.folder = bench.folder / name
+
+  def start(self) -> subprocess.Popen:
+    """Starts it, or continues it, as the leader of a group of processes."""
+    with (self.folder.with_suffix(".log")).open("ab") as log:
+      return subprocess.Popen(
+        [
+          *(sys.executable, "-m", "launch.sweep", f"--sweepdir={self.folder}"),
+          "--config=experiments/sweeps/figure3_digits.py:smoke",
+          *("--config.seeds=(0,)", "--config.num_components=(2,)"),
+          *(
+            "--config.importance_samples=3",
+            f"--data_dir={self.bench.data_dir}",
+          ),
+        ],
+        cwd=ROOT,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+      )
+
+  def table(self) -> list[dict[str, str]]:
+    """Its rows, but for what each sweep has of its own."""
+    with (self.folder / "table.csv").open() as file:
+      rows = list(csv.DictReader(file))
+    own = ("seconds", "pretrain_seconds", "device", "commit")
+    return [{k: v for k, v in r.items() if k not in own} for r in rows]
+
+  def files(self) -> set[str]:
+    """What it has written, a checkpoint as one."""
+    found = set()
+    for path in self.folder.rglob("*"):
+      name = path.relative_to(self.folder).as_posix()
+      inside = re.search("/(checkpoints/.+/|tensorboard/)|\\.orbax-|/\\.", name)
+      if not inside and (path.is_file() or path.name.isdecimal()):
+        found.add(name)
+    return found
+
+
+def kill_sweep(bench: Bench, times: int) -> Outcome:
+  """SIGKILL for a sweep, at random moments and as each of its files appears.
+
+  In turn all of its processes are killed, as when a machine dies, and it alone.
+  """
+  undisturbed = _Sweep(bench, "sweep_undisturbed")
+  began = time.monotonic()
+  if undisturbed.start().wait(_PATIENCE_S):
+    raise RuntimeError(f"{undisturbed.folder} does not end")
+  longest = time.monotonic() - began
+  awaited = undisturbed.files()
+  kills = survived = number = at_random = 0
+  at_files = len(awaited)
+  while at_random < times or awaited:
+    sweep, of_this = _Sweep(bench, f"sweep_{number}"), 0
+    number += 1
+    while True:
+      process = sweep.start()
+      to_come = sorted(awaited - sweep.files())
+      deadline = time.monotonic() + _PATIENCE_S
+      if at_random < times and (not to_come or bench.random.random() < 0.5):
+        bench.pause(longest)
+        at_random += process.poll() is None
+      elif to_come:
+        name = bench.random.choice(to_come)
+        while not (sweep.folder / name).exists() and process.poll() is None:
+          if time.monotonic() > deadline:
+            raise RuntimeError(f"{sweep.folder} does not get on")
+          time.sleep(0.001)
+        awaited -= {name} if process.poll() is None else set()
+      else:
+        process.wait(_PATIENCE_S)
+      if process.poll() is not None:
+        break
+      if of_this % 2:
+        process.kill()
+      else:
+        os.killpg(process.pid, signal.SIGKILL)
+      process.wait()
+      of_this += 1
+    kills += of_this
+    if process.returncode == 0 and sweep.table() == undisturbed.table():
+      survived += of_this
+  remark = f"{at_files} of them as one of its files appeared"
+  return Outcome("kill -9 of a sweep", kills, survived, 0, remark)
+
+
 FAULTS: dict[str, Callable[[Bench, int], Outcome]] = {
   "kill": kill,
   "stop": stop,
@@ -282,6 +375,7 @@ FAULTS: dict[str, Callable[[Bench, int], Outcome]] = {
   "intrude": intrude,
   "lose_peer": lose_peer,
   "stop_peer": stop_peer,
+  "kill_sweep": kill_sweep,
 }
 NEED_MOUNT = ("fill", "freeze", "starve")
 

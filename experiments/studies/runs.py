@@ -17,7 +17,7 @@ from fmvae import experiment
 from fmvae.model import pack
 from fmvae.training.checkpoints import Checkpoints, complete_steps
 
-_ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[2]
 _PHASES = ("pretrain", "prior", "joint")
 # Steps of a phase by the number of processes, where a run is not given its own:
 # two of them take a second to agree on the step at which to stop.
@@ -71,7 +71,7 @@ class Run:
               *(sys.executable, "-m", "launch.train", *self.arguments()),
               *(several if self.num_processes > 1 else []),
             ],
-            cwd=_ROOT,
+            cwd=ROOT,
             stdout=log,
             stderr=log,
           )
