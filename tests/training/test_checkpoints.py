@@ -181,11 +181,16 @@ def test_a_folder_that_cannot_be_made_is_an_error_at_once(start, two):
   # and the process cannot end before.
   before = set(threading.enumerate())
   folder = two / "checkpoints"
-  with pytest.raises(NotADirectoryError), Checkpoints(two, keep=2) as saved:
-    folder.rename(two / "moved")
-    folder.write_text("in the way")
-    saved.save(at(start, 7))
-    saved.wait()
+
+  def save():
+    with Checkpoints(two, keep=2) as saved:
+      folder.rename(two / "moved")
+      folder.write_text("in the way")
+      saved.save(at(start, 7))
+      saved.wait()
+
+  with pytest.raises(NotADirectoryError):
+    save()
   for thread in set(threading.enumerate()) - before:
     thread.join(10)
     assert thread.daemon or not thread.is_alive(), thread

@@ -337,7 +337,7 @@ def _as_json(text: str) -> Any:
 
 def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
   """Values by dotted name."""
-  out = {}
+  out: dict[str, Any] = {}
   for name, value in tree.items():
     if isinstance(value, dict):
       out |= _flat(value, f"{path}{name}.")
