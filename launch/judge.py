@@ -5,7 +5,7 @@
 The paper asked ten people. Here a classifier is trained on the real training
 images instead. What it sees in generated pictures is printed beside how well it
 does on real test images; both are written to judge.json in the folder of the
-run.
+run, to judge_step_STEP.json where that is not its last step.
 """
 
 import pathlib
@@ -15,6 +15,7 @@ from absl import app, flags
 
 from fmvae import evaluation
 from fmvae.storage import write_json
+from fmvae.training.report import file_name, say_written
 from launch import trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -63,11 +64,12 @@ def main(argv: list[str]) -> None:
       ("generated", generated),
     )
   }
+  step, total = int(run.state.step), run.experiment.phases[-1].end
+  name = file_name("judge.json", step, total)
   write_json(
-    workdir / "judge.json",
-    {"step": int(run.state.step), "judge_steps": _STEPS.value, **record},
+    workdir / name, {"step": step, "judge_steps": _STEPS.value, **record}
   )
-  print(f"written to {workdir}: judge.json")
+  say_written(workdir, [name], step, total)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,11 @@ _PICTURES = flags.DEFINE_integer(
   lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(
-  "seed", 0, "The seed of the generated pictures.", lower_bound=0
+  "seed",
+  0,
+  "The seed of the generated pictures.",
+  lower_bound=0,
+  upper_bound=2**32 - 1,  # of a JAX key
 )
 _ANSWERS = flags.DEFINE_list(
   "answers",
@@ -70,7 +74,10 @@ def _score(workdir: pathlib.Path, answers: list[str]) -> None:
   for part in scores.matrices:
     print(part)
   for rater, accuracies in scores.raters.items():
-    print(f"  {rater}:", ", ".join(f"{100 * a:.0f} %" for a in accuracies))
+    said = [
+      "no answer" if a is None else f"{100 * a:.0f} %" for a in accuracies
+    ]
+    print(f"  {questionnaire.printable(rater)}:", ", ".join(said))
   write_json(
     workdir / "questionnaire_scores.json",
     {

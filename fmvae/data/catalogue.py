@@ -87,10 +87,15 @@ def _open(described: Any, data_dir: str | Path | None) -> Any:
   folder = None if data_dir is None else Path(data_dir).expanduser()
   try:
     return described(data_dir=folder)
-  except json_format.ParseError as error:
+  except (
+    json_format.ParseError,
+    AssertionError,  # another version
+    ValueError,
+  ) as error:
+    why = " ".join(str(error).split())
     raise DataError(
       f"The prepared copy of data set {described.name!r} in"
-      f" {folder or 'the default data_dir'} cannot be read ({error}): move it"
+      f" {folder or 'the default data_dir'} cannot be read ({why}): move it"
       " away and load again, or pass another --data_dir."
     ) from error
 

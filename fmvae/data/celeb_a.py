@@ -8,9 +8,9 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.datasets.celeb_a import celeb_a_dataset_builder
 
-from fmvae.data.archives import DataError, open_zip, read_member
+from fmvae.data.archives import DataError, open_zip, read_lines, read_member
 from fmvae.data.builders import Described, Features, ValueNames
-from fmvae.data.pixels import encode_png, resize_area
+from fmvae.data.pixels import decode, encode_png, resize_area
 
 _NUM_OFFICIAL = 202_599
 
@@ -145,7 +145,7 @@ class CelebA(  # type: ignore[call-arg]
 
 def _read_attributes(path: Path) -> dict[str, np.ndarray]:
   """Reads a count, a header of 40 names, then -1 or 1 for each."""
-  lines = path.read_text().splitlines()
+  lines = read_lines(path)
   if len(lines) < 2 or tuple(lines[1].split()) != CelebA.ATTRIBUTES:
     raise DataError(
       f"{path} does not name the 40 CelebA attributes in its second line;"
@@ -167,7 +167,7 @@ def _read_attributes(path: Path) -> dict[str, np.ndarray]:
 
 def _read_partition(path: Path) -> dict[str, int]:
   """Reads one file name and one of 0, 1, 2 a line."""
-  rows = [line.split() for line in path.read_text().splitlines()]
+  rows = [line.split() for line in read_lines(path)]
   for row in rows:
     if len(row) != 2 or row[1] not in ("0", "1", "2"):
       raise DataError(
@@ -189,9 +189,7 @@ def celeb_a_64(jpeg: bytes) -> np.ndarray:
   Raises:
     ValueError: if the picture cannot be decoded or has another size.
   """
-  import cv2
-
-  bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+  bgr = decode(jpeg)
   if bgr is None:
     raise ValueError("it must be a JPEG picture, got other bytes")
   if bgr.shape != (218, 178, 3):

@@ -2,12 +2,12 @@
 
 import contextlib
 import dataclasses
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from absl import logging
 from tqdm import tqdm
 
 from fmvae.data.archives import DataError
@@ -226,12 +226,41 @@ def _kept(
   path = Path(builder.data_path) / f"{what}-{_DECODED_VERSION}-{split}.npz"
   try:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-      return dict(kept)
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-    arrays = _decode(builder, split, decoders)
+      arrays = dict(kept)
+    _check_kept(builder, split, arrays, decoders)
+    return arrays
+  except FileNotFoundError:
+    pass
+  except Exception as error:  # of any kind, from any damage
+    logging.warning("%s is damaged and made anew (%s).", path, error)
+  arrays = _decode(builder, split, decoders)
   with contextlib.suppress(OSError), replacing(path) as temporary:
     np.savez(temporary, allow_pickle=False, **arrays)
   return arrays
+
+
+def _check_kept(
+  builder: Any,
+  split: str,
+  arrays: dict[str, np.ndarray],
+  decoders: dict[str, Any],
+) -> None:
+  """Raises ValueError where arrays are not what `_decode` would give."""
+  count = builder.info.splits[split].num_examples
+  shapes = {
+    name: feature.shape
+    for name, feature in builder.info.features.items()
+    if name not in decoders
+  }
+  if arrays.keys() != shapes.keys():
+    raise ValueError(f"it must hold {sorted(shapes)}, got {sorted(arrays)}")
+  for name, shape in shapes.items():
+    array, is_image = arrays[name], name == "image"
+    dtype = np.uint8 if is_image else np.int32
+    # What an image is kept as is for its builder to say.
+    fits = array.ndim == 4 if is_image else array.shape[1:] == shape
+    if array.dtype != dtype or len(array) != count or not fits:
+      raise ValueError(f"{name} is {array.dtype} {array.shape}")
 
 
 def _decode(

@@ -1,15 +1,15 @@
 """The catalogue's `mnist`, prepared with the standard library alone."""
 
-import gzip
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from fmvae.data.archives import DataError, read_gzip
 from fmvae.data.builders import Described
 from fmvae.data.pixels import encode_png
 
-_IMAGE_HEADER = 16  # bytes before the pixels of an IDX image file
-_LABEL_HEADER = 8
+_MAGIC = {3: 2051, 1: 2049}  # of an IDX file of bytes, by its dimensions
 
 
 class MNIST(  # type: ignore[call-arg]
@@ -41,10 +41,21 @@ class MNIST(  # type: ignore[call-arg]
     }
 
   def _generate_examples(self, image_path, label_path):
-    with gzip.open(image_path) as file:
-      pixels = np.frombuffer(file.read(), np.uint8, offset=_IMAGE_HEADER)
-    with gzip.open(label_path) as file:
-      labels = np.frombuffer(file.read(), np.uint8, offset=_LABEL_HEADER)
-    images = pixels.reshape(-1, 28, 28)
+    labels = _read_idx(label_path, (-1,))
+    images = _read_idx(image_path, (len(labels), 28, 28))
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
       yield index, {"image": encode_png(image), "label": int(label)}
+
+
+def _read_idx(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
+  """Reads a gzipped IDX file of bytes, uint8 of `shape`; -1 is any length."""
+  content = read_gzip(path)
+  size = 4 * (1 + len(shape))
+  wanted = [n if n >= 0 else len(content) - size for n in shape]
+  header = np.array([_MAGIC[len(shape)], *wanted], ">i4").tobytes()
+  if content[:size] != header or len(content) != size + np.prod(wanted):
+    raise DataError(
+      f"{path} must be an IDX file of {wanted} bytes and is not; delete it, or"
+      " replace it by the original file."
+    )
+  return np.frombuffer(content, np.uint8, offset=size).reshape(wanted)

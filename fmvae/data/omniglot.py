@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from fmvae.data.archives import DataError, open_zip, read_member
 from fmvae.data.builders import Described
-from fmvae.data.pixels import resize_area
+from fmvae.data.pixels import decode, resize_area
 
 _URL = "https://github.com/brendenlake/omniglot/raw/master/python/"
 _MEMBER = re.compile(
@@ -87,10 +87,17 @@ class Omniglot(  # type: ignore[call-arg]
   def _generate_examples(self, path, members):
     with open_zip(path) as archive:
       for match in members:
+        png = read_member(archive, match.string)
+        image = decode(png)
+        if image is None or image.shape != (105, 105, 3):
+          raise DataError(
+            f"{match.string} in {path} is no PNG picture of 105x105 pixels;"
+            " replace it by the official file."
+          )
         yield (
-          f"{_character_name(match)}_{match['file']}",
+          _key(match),
           {
-            "image": io.BytesIO(read_member(archive, match.string)),
+            "image": io.BytesIO(png),
             "alphabet": match["alphabet"],
             "alphabet_char_id": int(match["character"]) - 1,
             "label": int(match["label"]) - 1,
@@ -100,6 +107,10 @@ class Omniglot(  # type: ignore[call-arg]
 
 def _character_name(match: re.Match[str]) -> str:
   return f"{match['alphabet']}_{int(match['character']) - 1}"
+
+
+def _key(match: re.Match[str]) -> str:
+  return f"{_character_name(match)}_{match['file']}"
 
 
 def _find_members(
@@ -114,6 +125,13 @@ def _find_members(
     for file in sorted(files)
     if (match := _MEMBER.fullmatch(file)) and match["root"] == root
   ]
+  seen: set[str] = set()
+  for match in matches:
+    if _key(match) in seen:
+      raise DataError(
+        f"{path} holds {match.string} twice; replace it by the official {name}."
+      )
+    seen.add(_key(match))
   if len(matches) != num_images:
     raise DataError(
       f"{path} holds {len(matches)} pictures named"

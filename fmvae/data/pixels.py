@@ -1,4 +1,4 @@
-"""Resizing and PNG."""
+"""Resizing, and pictures as files."""
 
 import io
 
@@ -20,6 +20,15 @@ def resize_area(image: np.ndarray, size: int) -> np.ndarray:
 
   resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
   return resized.reshape(size, size, image.shape[-1])
+
+
+def decode(encoded: bytes) -> np.ndarray | None:
+  """Decodes a picture to uint8 BGR [H, W, 3]; None if the bytes are none."""
+  import cv2
+
+  if not encoded:  # which OpenCV does not take
+    return None
+  return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
 
 
 def encode_png(image: np.ndarray) -> io.BytesIO:

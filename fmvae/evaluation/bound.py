@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jax import Array
+from tqdm import tqdm
 
 from fmvae.data import Split
 from fmvae.evaluation.assigned import Assigned, Score, Scorer, by_factor
@@ -18,7 +19,8 @@ from fmvae.evaluation.confusion import score_properties
 from fmvae.model import Model, Terms, TrainState, local_terms
 from fmvae.model.model import slices
 
-_BATCH_SIZE = 500
+_BATCH_SIZE, _CHUNK = 500, 50  # images, and draws of z for each, at a time
+_PATIENCE_S = 5  # after which an evaluation shows how far it is
 _SEED = 1  # of the noise for z: the same for every evaluation of every run
 
 # Every score beyond the bound; a new one is a file and its name here.
@@ -106,12 +108,22 @@ def evaluate(
     num_samples: draws of z per image for the reconstruction term.
   """
   keys = jax.random.split(jax.random.key(_SEED), len(test))
-  parts = [
-    _score(model, num_samples, state, keys[rows], test.images[rows])
-    for rows in slices(len(test), _BATCH_SIZE)
-  ]
+  parts = []
+  with tqdm(
+    total=len(test) * num_samples,
+    desc="test set",
+    unit="draw",
+    delay=_PATIENCE_S,
+    leave=False,
+    disable=None,
+  ) as bar:
+    for rows in slices(len(test), _BATCH_SIZE):
+      images = test.images[rows]
+      parts.append(
+        _score_in_chunks(model, num_samples, state, keys[rows], images, bar)
+      )
   terms, resp = jax.tree.map(
-    lambda *x: np.concatenate(x).astype(np.float64), *jax.device_get(parts)
+    lambda *x: np.concatenate(x).astype(np.float64), *parts
   )
   bound = terms.bound
   mean_resp = [np.mean(gamma, 0) for gamma in resp]
@@ -132,6 +144,41 @@ def evaluate(
     perplexity=tuple(map(perplexity, mean_resp)),
     scores=tuple(score for score in found if score is not None),
   )
+
+
+def _score_in_chunks(
+  model: Model,
+  num_samples: int,
+  state: TrainState,
+  keys: Array,
+  images: np.ndarray,
+  bar: tqdm,
+) -> tuple[Terms, tuple[np.ndarray, ...]]:
+  """`_score` in memory that does not grow with the number of draws.
+
+  The first chunk draws by the keys themselves, each other by keys folded with
+  its number.
+  """
+  mean: Any = None
+  for i, first in enumerate(range(0, num_samples, _CHUNK)):
+    num = min(_CHUNK, num_samples - first)
+    own = _fold_in(keys, i) if i else keys
+    part = jax.device_get(_score(model, num, state, own, images))
+    share = num / (first + num)  # of the draws so far
+    mean = (
+      part
+      if i == 0
+      else jax.tree.map(
+        lambda m, x, w=share: m + w * (x.astype(np.float64) - m), mean, part
+      )
+    )
+    bar.update(num * len(images))
+  return mean
+
+
+@jax.jit
+def _fold_in(keys: Array, number: int) -> Array:
+  return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -100,10 +100,15 @@ class Questionnaire:
 class Scores:
   """What raters saw against what was intended."""
 
-  matrices: tuple[
-    ConfusionMatrix, ...
-  ]  # over all raters, one for each property
-  raters: dict[str, tuple[float, ...]]  # accuracy of each, by property
+  # Over all raters, one for each property that any of them answered.
+  matrices: tuple[ConfusionMatrix, ...]
+  # Accuracy of each, by property; None where a rater left it open.
+  raters: dict[str, tuple[float | None, ...]]
+
+
+def printable(text: str) -> str:
+  """A text from a file without what would steer a terminal."""
+  return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def make_questionnaire(
@@ -181,17 +186,20 @@ def score(key: dict[str, Any], files: Sequence[pathlib.Path]) -> Scores:
     answers[rater] = given
   names = [(feature, tuple(names)) for feature, names in key["properties"]]
 
-  def matrices(given: np.ndarray) -> tuple[ConfusionMatrix, ...]:
+  def matrices(given: np.ndarray) -> list[ConfusionMatrix | None]:
     repeated = np.tile(intended, (len(given) // len(intended), 1))
-    return tuple(
+    return [
       confusion_matrix(feature, of, repeated[:, i], given[:, i], len(of))
+      if (given[:, i] >= 0).any()
+      else None
       for i, (feature, of) in enumerate(names)
-    )
+    ]
 
+  of_all = matrices(np.concatenate(list(answers.values())))
   return Scores(
-    matrices=matrices(np.concatenate(list(answers.values()))),
+    matrices=tuple(part for part in of_all if part is not None),
     raters={
-      rater: tuple(part.accuracy for part in matrices(given))
+      rater: tuple(part and part.accuracy for part in matrices(given))
       for rater, given in answers.items()
     },
   )
@@ -207,11 +215,12 @@ def _read_answers(
     given = np.array(
       [[-1 if k is None else k for k in row] for row in record["answers"]]
     )
-  except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+  except (ValueError, KeyError, TypeError, RecursionError) as error:
     raise ValueError(f"{path} holds no answers to a questionnaire") from error
   if which != key["questionnaire"]:
     raise ValueError(
-      f"{path} answers questionnaire {which}, not {key['questionnaire']}"
+      f"{path} answers questionnaire {printable(str(which))}, not"
+      f" {key['questionnaire']}"
     )
   highest = np.array([len(names) for _, names in key["properties"]])
   if (

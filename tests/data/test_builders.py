@@ -20,7 +20,7 @@ from fmvae.data import DATASETS, DataError, catalogue, load
 from fmvae.data.builders import Described
 from fmvae.data.celeb_a import CelebA, celeb_a_64
 from fmvae.data.digits import UciDigits
-from fmvae.data.mnist import MNIST
+from fmvae.data.mnist import MNIST, _read_idx
 from fmvae.data.omniglot import Omniglot, _find_members, omniglot_28
 from fmvae.data.shapes import Shapes
 
@@ -171,6 +171,27 @@ def test_mnist_with_a_wrong_checksum_is_refused(tmp_path):
   assert not (tmp_path / "data" / "mnist" / "3.0.1").exists()
 
 
+@pytest.mark.parametrize(
+  "spoil",
+  [
+    lambda content: gzip.compress(content)[:-9],
+    lambda content: gzip.compress(b"\0\0\0\7" + content[4:]),
+    lambda content: gzip.compress(content[:-1]),
+    lambda content: gzip.compress(content[:6]),
+    lambda content: b"none",
+  ],
+  ids=["cut", "header", "short", "no sizes", "no gzip"],
+)
+def test_a_damaged_mnist_file_is_named(tmp_path, spoil):
+  path = tmp_path / "images.gz"
+  content = np.array([2051, 2, 28, 28], ">i4").tobytes() + bytes(2 * 784)
+  path.write_bytes(gzip.compress(content))
+  assert _read_idx(path, (2, 28, 28)).shape == (2, 28, 28)
+  path.write_bytes(spoil(content))
+  with pytest.raises(DataError, match=r"images\.gz .*original file"):
+    _read_idx(path, (2, 28, 28))
+
+
 # Omniglot
 
 
@@ -289,6 +310,23 @@ def test_no_zip_file_at_all(omniglot_files, tmp_path):
   manual_dir, _ = omniglot_files
   (manual_dir / "omniglot" / "images_background.zip").write_text("404")
   with pytest.raises(DataError, match=r"images_background\.zip is not a"):
+    load(Few, "train", data_dir=tmp_path / "d", manual_dir=manual_dir)
+
+
+@pytest.mark.parametrize("name", ["0001_01.png", "0001_02.png"])
+def test_omniglot_with_a_wrong_picture(omniglot_files, tmp_path, name):
+  manual_dir, _ = omniglot_files
+  path = manual_dir / "omniglot" / "images_background.zip"
+  with zipfile.ZipFile(path) as archive:
+    members = {m: archive.read(m) for m in archive.namelist()}
+  first = "images_background/Futurama/character01/0001_01.png"
+  with zipfile.ZipFile(path, "w") as archive:
+    for member, png in members.items():
+      archive.writestr(member, b"none" if member == first else png)
+    if name != "0001_01.png":  # the same drawing by another path
+      archive.writestr(first.replace("character01", "character1"), b"none")
+  words = "0001_01.png (in .* is no PNG|twice)"
+  with pytest.raises(DataError, match=words):
     load(Few, "train", data_dir=tmp_path / "d", manual_dir=manual_dir)
 
 
@@ -416,6 +454,27 @@ def test_celeb_a_with_a_wrong_picture(celeb_a_files, tmp_path, size):
     archive.writestr("img_align_celeba/000001.jpg", buffer.getvalue())
   with pytest.raises(DataError, match=r"img_align_celeba/000001\.jpg in .* is"):
     load("celeb_a", "train", data_dir=tmp_path, manual_dir=celeb_a_files)
+
+
+@pytest.mark.parametrize("file", CelebA.SOURCE_FILES)
+def test_celeb_a_with_an_unreadable_file(celeb_a_files, tmp_path, file):
+  path = celeb_a_files / file
+  content = bytearray(path.read_bytes())
+  if path.suffix == ".zip":  # every member is marked as encrypted
+    for start, flag in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+      place = -1
+      while (place := content.find(start, place + 1)) >= 0:
+        content[place + flag] |= 1
+  else:
+    content += "é".encode("latin-1")
+  path.write_bytes(content)
+  with pytest.raises(DataError, match=file):
+    load("celeb_a", "train", data_dir=tmp_path, manual_dir=celeb_a_files)
+
+
+def test_a_picture_of_no_bytes_is_no_picture():
+  with pytest.raises(ValueError, match="got other bytes"):
+    celeb_a_64(b"")
 
 
 def test_celeb_a_is_never_downloaded(tmp_path):

@@ -315,3 +315,37 @@ def test_a_copy_with_a_cut_description_is_refused(copy):
   root = copy.parent.parent
   with pytest.raises(data.DataError, match=f"'uci_digits' in {root} cannot be"):
     data.load("uci_digits", "train", data_dir=root)
+
+
+# What is kept decoded, damaged
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    lambda kept: kept.pop("label"),
+    lambda kept: kept.update(label=kept["label"][:7]),
+    lambda kept: kept.update(image=kept["image"].astype(np.float32)),
+    lambda kept: kept.update(image=kept["image"][:7], label=kept["label"][:7]),
+  ],
+  ids=["key", "length", "dtype", "all"],
+)
+def test_a_kept_file_that_does_not_fit_is_made_anew(copy, change):
+  root = copy.parent.parent
+  first = data.load("uci_digits", "test", data_dir=root)
+  (path,) = copy.glob("decoded-*-test.npz")
+  kept = dict(np.load(path))
+  change(kept)
+  np.savez(path, **kept)
+  again = data.load("uci_digits", "test", data_dir=root)
+  np.testing.assert_array_equal(again.images, first.images)
+  assert again.images.dtype == np.uint8
+  assert len(again.features["label"]) == len(np.load(path)["label"]) == 297
+
+
+@pytest.mark.parametrize("text", [b"[]", b"\xff{}"])
+def test_a_copy_with_another_description_is_refused(copy, text):
+  (copy / "dataset_info.json").write_bytes(text)
+  root = copy.parent.parent
+  with pytest.raises(data.DataError, match=f"'uci_digits' in {root} cannot be"):
+    data.load("uci_digits", "train", data_dir=root)

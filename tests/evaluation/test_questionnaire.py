@@ -102,3 +102,22 @@ def test_answers_that_do_not_fit_are_named(tmp_path, made):
   ann = write(tmp_path, made, "ann", right)
   with pytest.raises(ValueError, match="'ann' has answered twice"):
     questionnaire.score(made.key, [ann, ann])
+
+
+def test_a_rater_may_leave_questions_open(tmp_path, made):
+  right = made.key["intended"]
+  files = [
+    write(tmp_path, made, "ann", [[a, b, None] for a, b, _ in right]),
+    write(tmp_path, made, "bob", [[None] * 3] * 7),
+  ]
+  scores = questionnaire.score(made.key, files)
+  assert [part.accuracy for part in scores.matrices] == [1, 1]
+  assert scores.raters == {"ann": (1, 1, None), "bob": (None, None, None)}
+
+
+def test_answers_cannot_steer_the_terminal_or_the_parser(tmp_path, made):
+  assert questionnaire.printable("\x1b[2Jé\u202e") == "\\x1b[2Jé\\u202e"
+  deep = tmp_path / "deep.json"
+  deep.write_text("[" * 200_000)
+  with pytest.raises(ValueError, match=r"deep\.json holds no answers"):
+    questionnaire.score(made.key, [deep])
