@@ -48,6 +48,24 @@ def refusal(error: BaseException) -> str | None:
   return os.strerror(int(found[1])) if found else None
 
 
+@contextlib.contextmanager
+def storing(folder: pathlib.Path, advice: str) -> Iterator[None]:
+  """Names the folder, and what to do, where a file in it cannot be written.
+
+  Raises:
+    StorageError: in place of an OSError.
+  """
+  try:
+    yield
+  except OSError as error:
+    raise unwritable(folder, refusal(error) or str(error), advice) from error
+
+
+def unwritable(folder: pathlib.Path, why: str, advice: str) -> StorageError:
+  """The sentence about a folder that does not take what is to be kept."""
+  return StorageError(f"workdir {folder} cannot be written ({why}). {advice}")
+
+
 class InUseError(ValueError):
   """A folder is held by another process."""
 

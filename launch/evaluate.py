@@ -15,7 +15,7 @@ import sys
 from absl import app, flags
 
 from fmvae import evaluation
-from fmvae.storage import write_json
+from fmvae.storage import StorageError, storing, write_json
 from fmvae.training.report import file_name, report, say_written
 from launch import trained
 
@@ -52,7 +52,6 @@ def main(argv: list[str]) -> None:
   except ValueError as error:
     sys.exit(f"error: {error}")
   train, test = run.experiment.train, run.experiment.test
-  step, total = int(run.state.step), run.experiment.phases[-1].end
   result = evaluation.evaluate(
     run.model,
     run.state,
@@ -60,6 +59,19 @@ def main(argv: list[str]) -> None:
     num_data=len(train),
     num_samples=_SAMPLES.value,
   )
+  try:
+    with storing(workdir, trained.ADVICE):
+      _report(run, workdir, result)
+  except StorageError as error:
+    sys.exit(f"error: {error}")
+
+
+def _report(
+  run: trained.Trained, workdir: pathlib.Path, result: evaluation.Evaluation
+) -> None:
+  """Prints and writes the result, then the estimate where it is asked for."""
+  step, total = int(run.state.step), run.experiment.phases[-1].end
+  test = run.experiment.test
   report(run.model, run.state, workdir, result, _SAMPLES.value, total)
   if _IMPORTANCE_SAMPLES.value:
     estimate = evaluation.importance_nll(

@@ -3,13 +3,15 @@
   python -m launch.figures --workdir=runs/omniglot_mlp --figure=4
   python -m launch.figures --table=results.csv --figure=3
 
-The first command leaves figure4.png in the folder of the run, the second one
-figure3.png beside the table.
+The first command leaves figure4.png in the folder of the run (figure4_step_N.png
+of a step before the last), the second one figure3.png beside the table.
 """
 
 import csv
+import functools
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,6 +19,8 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 from fmvae import figures
+from fmvae.storage import StorageError, storing
+from fmvae.training.report import file_name
 from launch import trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -73,12 +77,17 @@ def _draw_table(path: pathlib.Path) -> Figure:
   return figures.OF_A_TABLE[_FIGURE.value](rows)
 
 
-def _draw_run(argv: list[str], workdir: pathlib.Path) -> Figure:
+def _of_run(
+  argv: list[str], workdir: pathlib.Path, out: pathlib.Path
+) -> tuple[Callable[[], Figure], pathlib.Path]:
+  """Draws the figure; the file names the step if that is not the last."""
   run = trained.restore_mixture(argv, workdir)
-  draw = figures.OF_A_RUN[_FIGURE.value]
+  if _OUT.value is None:
+    step, total = int(run.state.step), run.experiment.phases[-1].end
+    out = out.with_name(file_name(out.name, step, total))
   options = _options_of_figure_4() if _FIGURE.value == "4" else {}
-  key = jax.random.key(_KEY_SEED)
-  return draw(run.model, run.state, key, **options)
+  draw, key = figures.OF_A_RUN[_FIGURE.value], jax.random.key(_KEY_SEED)
+  return functools.partial(draw, run.model, run.state, key, **options), out
 
 
 def _options_of_figure_4() -> dict[str, Any]:
@@ -120,12 +129,13 @@ def main(argv: list[str]) -> None:
       raise ValueError(f"--figure={_FIGURE.value} needs a {needed}")
     path = pathlib.Path(source)
     out = _where(path.parent if of_a_table else path)
-    figures.write(
-      lambda: _draw_table(path) if of_a_table else _draw_run(argv, path),
-      out,
-      _DPI,
-    )
-  except (OSError, ValueError) as error:
+    if of_a_table:
+      draw = functools.partial(_draw_table, path)
+    else:
+      draw, out = _of_run(argv, path, out)
+    with storing(out.parent, trained.ADVICE):
+      figures.write(draw, out, _DPI)
+  except (OSError, StorageError, ValueError) as error:
     sys.exit(f"error: {error}")
   print(f"written to {out}")
 

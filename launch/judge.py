@@ -14,7 +14,7 @@ import sys
 from absl import app, flags
 
 from fmvae import evaluation
-from fmvae.storage import write_json
+from fmvae.storage import StorageError, storing, write_json
 from fmvae.training.report import file_name, say_written
 from launch import trained
 
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
     print(title)
     for part in parts:
       print(f"  {part}")
-  record = {
+  record: dict[str, object] = {
     name: {part.feature: part.record() for part in parts}
     for name, parts in (
       ("real", classifier.tested),
@@ -66,9 +66,12 @@ def main(argv: list[str]) -> None:
   }
   step, total = int(run.state.step), run.experiment.phases[-1].end
   name = file_name("judge.json", step, total)
-  write_json(
-    workdir / name, {"step": step, "judge_steps": _STEPS.value, **record}
-  )
+  record |= {"step": step, "judge_steps": _STEPS.value}
+  try:
+    with storing(workdir, trained.ADVICE):
+      write_json(workdir / name, record)
+  except StorageError as error:
+    sys.exit(f"error: {error}")
   say_written(workdir, [name], step, total)
 
 

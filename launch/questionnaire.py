@@ -15,7 +15,7 @@ import sys
 from absl import app, flags
 
 from fmvae.evaluation import questionnaire
-from fmvae.storage import write_json, write_text
+from fmvae.storage import StorageError, storing, write_json, write_text
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -51,8 +51,9 @@ def _export(argv: list[str], workdir: pathlib.Path) -> None:
   made = questionnaire.make_questionnaire(
     run.model, run.state, _PICTURES.value, _SEED.value
   )
-  write_text(workdir / "questionnaire.html", made.page)
-  write_json(workdir / "questionnaire_key.json", made.key)
+  with storing(workdir, trained.ADVICE):
+    write_text(workdir / "questionnaire.html", made.page)
+    write_json(workdir / "questionnaire_key.json", made.key)
   print(
     f"written to {workdir}: questionnaire.html, which goes to raters, and "
     "questionnaire_key.json, which does not"
@@ -78,13 +79,14 @@ def _score(workdir: pathlib.Path, answers: list[str]) -> None:
       "no answer" if a is None else f"{100 * a:.0f} %" for a in accuracies
     ]
     print(f"  {questionnaire.printable(rater)}:", ", ".join(said))
-  write_json(
-    workdir / "questionnaire_scores.json",
-    {
-      "raters": scores.raters,
-      "all": {part.feature: part.record() for part in scores.matrices},
-    },
-  )
+  with storing(workdir, trained.ADVICE):
+    write_json(
+      workdir / "questionnaire_scores.json",
+      {
+        "raters": scores.raters,
+        "all": {part.feature: part.record() for part in scores.matrices},
+      },
+    )
   print(f"written to {workdir}: questionnaire_scores.json")
 
 
@@ -97,7 +99,7 @@ def main(argv: list[str]) -> None:
       _score(workdir, _ANSWERS.value)
     else:
       _export(argv, workdir)
-  except (OSError, ValueError) as error:
+  except (OSError, StorageError, ValueError) as error:
     sys.exit(f"error: {error}")
 
 

@@ -15,6 +15,8 @@ from fmvae.training.checkpoints import Checkpoints
 from launch import common
 
 flags.adopt_module_key_flags(common)
+# What to do where the workdir does not take a file.
+ADVICE = "Make room or give access there, then run the same command again."
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint",
   "newest",

@@ -199,7 +199,9 @@ def score(key: dict[str, Any], files: Sequence[pathlib.Path]) -> Scores:
   return Scores(
     matrices=tuple(part for part in of_all if part is not None),
     raters={
-      rater: tuple(part and part.accuracy for part in matrices(given))
+      rater: tuple(
+        None if part is None else part.accuracy for part in matrices(given)
+      )
       for rater, given in answers.items()
     },
   )

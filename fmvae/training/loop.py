@@ -22,7 +22,7 @@ from fmvae.model import (
   model_at,
   train_step,
 )
-from fmvae.storage import InUseError, StorageError, refusal
+from fmvae.storage import InUseError, refusal, unwritable
 from fmvae.training import devices as devices_lib
 from fmvae.training import finite, processes, progress, records
 from fmvae.training.checkpoints import Checkpoints, Saved, complete_steps
@@ -135,10 +135,12 @@ def _explain(error: Exception, workdir: pathlib.Path) -> None:
     ) from error
   why = refusal(error)
   if why is not None:
-    raise StorageError(
-      f"workdir {workdir} cannot be written ({why}). The run is kept up to "
-      f"step {max(complete_steps(workdir), default=0)}; once that is put "
-      "right, the same command continues it."
+    raise unwritable(
+      workdir,
+      why,
+      "The run is kept up to step "
+      f"{max(complete_steps(workdir), default=0)}; once that is put right, the "
+      "same command continues it.",
     ) from error
 
 

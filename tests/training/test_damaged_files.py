@@ -85,3 +85,16 @@ def test_a_lock_holds_and_is_let_go(tmp_path):
   with storage.locked(tmp_path):
     assert storage.is_locked(tmp_path)
   assert not storage.is_locked(tmp_path)
+
+
+def test_a_folder_that_takes_no_file_is_named(tmp_path):
+  (tmp_path / "file").touch()
+  folder = tmp_path / "file" / "run"
+  with (
+    pytest.raises(
+      storage.StorageError,
+      match=r"file/run cannot be written \(Not a directory\). Choose",
+    ),
+    storage.storing(folder, "Choose another."),
+  ):
+    storage.write_json(folder / "a.json", {})
