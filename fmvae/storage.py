@@ -6,19 +6,36 @@ import json
 import os
 import pathlib
 import re
+import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A temporary path beside `path` that takes its place on success."""
-  temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-  try:
-    yield temporary
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
+  """A temporary path beside `path` that takes its place on success.
+
+  It is there already, and held: `clear_partial` leaves it alone.
+  """
+  name = f".{path.stem}.{os.getpid()}.partial{path.suffix}"
+  temporary = path.with_name(name)
+  with temporary.open("wb") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX)
+      yield temporary
+      os.replace(temporary, path)
+    finally:
+      temporary.unlink(missing_ok=True)
+
+
+def clear_partial(folder: pathlib.Path) -> None:
+  """Removes what processes that were killed have left half written."""
+  for path in folder.glob(".*.partial*"):
+    with contextlib.suppress(OSError), path.open("rb") as file:
+      if time.time() - path.stat().st_mtime > 1:  # it is held by now, if at all
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -71,11 +88,15 @@ class InUseError(ValueError):
 
 
 @contextlib.contextmanager
-def locked(folder: pathlib.Path) -> Iterator[None]:
+def locked(folder: pathlib.Path, waiting: str = "") -> Iterator[None]:
   """Holds a folder; the system lets go of it however this process ends.
 
+  Args:
+    folder: which is there.
+    waiting: what to say before waiting for another process that holds it.
+
   Raises:
-    InUseError: another process holds it.
+    InUseError: another process holds it, and there is nothing to say.
   """
   # Not through a link, whose target is somebody else's.
   flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
@@ -83,7 +104,10 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-      raise InUseError(f"another run is at work in {folder}") from None
+      if not waiting:
+        raise InUseError(f"another run is at work in {folder}") from None
+      print(waiting, file=sys.stderr, flush=True)
+      fcntl.flock(file, fcntl.LOCK_EX)
     yield
 
 

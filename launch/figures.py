@@ -3,8 +3,8 @@
   python -m launch.figures --workdir=runs/omniglot_mlp --figure=4
   python -m launch.figures --table=results.csv --figure=3
 
-The first command leaves figure4.png in the folder of the run (figure4_step_N.png
-of a step before the last), the second one figure3.png beside the table.
+The first command leaves figure4.png in the folder of the run (of a step before
+the last figure4_step_STEP.png), the second one figure3.png beside the table.
 """
 
 import csv

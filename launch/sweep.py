@@ -20,6 +20,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from fmvae import data, sweep
+from fmvae.storage import clear_partial
 from fmvae.training import processes
 from launch import common
 
@@ -71,6 +72,7 @@ def main(argv: list[str]) -> None:
     if not all(map(sweep.plan.is_done, plan.tasks)):
       _prepare_data(plan)
     sweep.plan.write_configs(plan)
+    clear_partial(folder)
   except (ValueError, OSError) as error:
     sys.exit(f"error: {error}")
   points = {point.workdir: point for point in plan.points}

@@ -1,6 +1,7 @@
 """`load`: a data set by name, prepared by TFDS and read into one array."""
 
 import importlib
+import shutil
 import tempfile
 import urllib.request
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from fmvae.data.archives import DataError
 from fmvae.data.builders import Described
 from fmvae.data.imagesets import ImageSet, read
+from fmvae.storage import locked
 
 # By name, the class of the builder in a module of this package, which says
 # everything else of the data set (`builders.Described`).
@@ -133,20 +135,28 @@ def _prepare(builder: Any, source_folder: Path | None) -> None:
   _check_writable(builder)
   if source_folder is None and builder.SOURCE_FILES:
     _check_reachable(builder)
+  folder = Path(builder.data_path).parent
+  waiting = f"waiting for another process that prepares {builder.name} there: "
   try:
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(
-        manual_dir=source_folder, try_download_gcs=False
-      ),
-      file_format="array_record",
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, f"{waiting}{folder}"):
+      if builder.data_path.exists():
+        return  # it has prepared it
+      for left in folder.glob("incomplete.*"):  # by one that was killed
+        shutil.rmtree(left, ignore_errors=True)
+      builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+          manual_dir=source_folder, try_download_gcs=False
+        ),
+        file_format="array_record",
+      )
   except download_manager.NonMatchingChecksumError as error:
     raise DataError(
       f"Data set {builder.name!r}: {str(error).splitlines()[0]} Replace it by"
       " the original file."
     ) from error
   except OSError as error:
-    if not builder.is_prepared():  # true if another process was quicker
+    if not builder.is_prepared():  # true if another program was quicker
       raise DataError(
         f"Cannot prepare data set {builder.name!r} in {builder.data_dir_root}:"
         f" {error}."

@@ -14,7 +14,7 @@ from fmvae.data.archives import DataError
 from fmvae.data.batches import Batch
 from fmvae.data.builders import Features, ValueNames
 from fmvae.data.random import permutation
-from fmvae.storage import replacing
+from fmvae.storage import clear_partial, replacing
 
 _RECORDS_PER_READ = 1_000
 _DECODED_VERSION = 1  # of how images are decoded and resized
@@ -234,6 +234,7 @@ def _kept(
   except Exception as error:  # of any kind, from any damage
     logging.warning("%s is damaged and made anew (%s).", path, error)
   arrays = _decode(builder, split, decoders)
+  clear_partial(path.parent)
   with contextlib.suppress(OSError), replacing(path) as temporary:
     np.savez(temporary, allow_pickle=False, **arrays)
   return arrays

@@ -165,13 +165,12 @@ def _score_in_chunks(
     own = _fold_in(keys, i) if i else keys
     part = jax.device_get(_score(model, num, state, own, images))
     share = num / (first + num)  # of the draws so far
-    mean = (
-      part
-      if i == 0
-      else jax.tree.map(
+    if i == 0:
+      mean = part
+    else:
+      mean = jax.tree.map(
         lambda m, x, w=share: m + w * (x.astype(np.float64) - m), mean, part
       )
-    )
     bar.update(num * len(images))
   return mean
 

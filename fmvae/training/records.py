@@ -22,7 +22,13 @@ from tensorboardX.summary import scalar
 from fmvae import prior
 from fmvae.evaluation.assigned import by_factor
 from fmvae.evaluation.collapse import num_used, perplexity
-from fmvae.storage import InUseError, locked, write_json, write_text
+from fmvae.storage import (
+  InUseError,
+  clear_partial,
+  locked,
+  write_json,
+  write_text,
+)
 
 _FILES = (
   "config.json",
@@ -158,6 +164,7 @@ def held(workdir: pathlib.Path, config: ConfigDict) -> Iterator[None]:
   """
   with locked(workdir):
     check_workdir(workdir)
+    clear_partial(workdir)
     left = ("checkpoints/[0-9]*", "unreadable/*", "results.json")
     if any(any(workdir.glob(pattern)) for pattern in left):
       try:
