@@ -1,0 +1,9 @@
+"""The programs."""
+
+import sys
+
+from fmvae.training import host
+
+if sys.argv[0] == "-m":  # until Python has found the program that it is to run
+  host.keep_memory()
+  host.watch_signals()  # what a program imports takes seconds

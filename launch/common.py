@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from fmvae import experiment
 from fmvae.storage import refusal
-from fmvae.training import processes
+from fmvae.training import host
 
 DATA_DIR = flags.DEFINE_string(
   "data_dir",
@@ -42,11 +42,21 @@ COMPILATION_CACHE = flags.DEFINE_string(
 )
 
 
-def run_with_config(
-  main: Callable[[list[str]], None], default_config: str
+def run(
+  main: Callable[[list[str]], None], default_config: str | None = None
 ) -> None:
-  """`app.run` for a `--config`; one that cannot be read costs one sentence."""
-  app.run(main, flags_parser=functools.partial(_parse_flags, default_config))
+  """`app.run` for a program that a signal ends with one sentence.
+
+  Args:
+    main: of the program.
+    default_config: what its --config is by default, where it has one. A config
+      that cannot be read costs one sentence.
+  """
+  parser = app.parse_flags_with_usage
+  if default_config is not None:
+    parser = functools.partial(_parse_flags, default_config)
+  host.loaded()
+  app.run(main, flags_parser=parser)
 
 
 def config_is_given() -> bool:
@@ -113,7 +123,6 @@ def _check_config_file(path: str) -> None:
 
 def set_up(argv: list[str]) -> None:
   """Ends the program on arguments that are no flags, else sets up libraries."""
-  processes.keep_memory()
   jax.config.update(
     "jax_compilation_cache_dir", COMPILATION_CACHE.value or None
   )

@@ -12,12 +12,12 @@ import dataclasses
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from fmvae import evaluation
 from fmvae.storage import StorageError, storing, write_json
 from fmvae.training.report import file_name, report, say_written
-from launch import trained
+from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
 _WORKDIR = flags.DEFINE_string(
@@ -84,4 +84,4 @@ def _report(
 
 
 if __name__ == "__main__":
-  app.run(main)
+  common.run(main)

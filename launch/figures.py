@@ -15,13 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from absl import app, flags
+from absl import flags
 from matplotlib.figure import Figure
 
 from fmvae import figures
 from fmvae.storage import StorageError, storing
 from fmvae.training.report import file_name
-from launch import trained
+from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
 _KEY_SEED = 2
@@ -141,4 +141,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  app.run(main)
+  common.run(main)

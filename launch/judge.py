@@ -11,12 +11,12 @@ run, to judge_step_STEP.json where that is not its last step.
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from fmvae import evaluation
 from fmvae.storage import StorageError, storing, write_json
 from fmvae.training.report import file_name, say_written
-from launch import trained
+from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
 _WORKDIR = flags.DEFINE_string(
@@ -76,4 +76,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  app.run(main)
+  common.run(main)

@@ -12,7 +12,7 @@ import json
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from fmvae.evaluation import questionnaire
 from fmvae.storage import StorageError, storing, write_json, write_text
@@ -104,4 +104,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  app.run(main)
+  common.run(main)

@@ -13,7 +13,6 @@ not finished.
 """
 
 import pathlib
-import signal
 import sys
 
 from absl import flags
@@ -21,7 +20,6 @@ from ml_collections import config_flags
 
 from fmvae import data, sweep
 from fmvae.storage import clear_partial
-from fmvae.training import processes
 from launch import common
 
 flags.adopt_module_key_flags(common)  # --help shows them too
@@ -63,7 +61,6 @@ _SLURM = flags.DEFINE_list(
 def main(argv: list[str]) -> None:
   """Plans, checks, then runs what is not finished."""
   common.set_up(argv)
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(processes.EXIT_CONTINUE))
   name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
   folder = pathlib.Path(_SWEEPDIR.value or f"runs/{name.stem}").absolute()
   try:
@@ -132,4 +129,4 @@ def _command(task: sweep.plan.Task) -> list[str]:
 
 
 if __name__ == "__main__":
-  common.run_with_config(main, "experiments/sweeps/figure3_digits.py")
+  common.run(main, "experiments/sweeps/figure3_digits.py")

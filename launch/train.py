@@ -5,9 +5,13 @@
     --manual_dir=FOLDER --workdir=runs/seed1 --config.seed=1
   python -m launch.train --workdir=runs/seed1   # goes on with its own config
 
-SIGTERM and Ctrl-C save the state and end the program with exit code 75, which
-says that the same command continues the run. The loss of another process ends
-it with that code too.
+SIGTERM, SIGINT (Ctrl-C) and SIGHUP (a closed terminal, but for nohup) all mean:
+stop. The step at hand is finished, the state saved, and the program ends with
+exit code 75, which says that the same command continues the run. Before the
+first step there is nothing to save, and it ends when it has removed what it was
+writing. A second signal ends it at once, also with 75; the run then goes on
+from its last checkpoint. The loss of another process ends it with that code
+too.
 
 Several hosts that see the same workdir can train one model together:
 
@@ -23,12 +27,12 @@ import sys
 
 import jax
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from fmvae.data import DataError
 from fmvae.experiment import describe_data
 from fmvae.storage import InUseError, StorageError
-from fmvae.training import checkpoints, loop, processes, records
+from fmvae.training import checkpoints, host, loop, processes, records
 from launch import common
 
 flags.adopt_module_key_flags(common)  # --help shows them too
@@ -103,10 +107,10 @@ def main(argv: list[str]) -> None:
   ) as error:
     _end(f"error: {error}", 1)
   except processes.PeerLost as error:
-    _end(str(error), processes.EXIT_CONTINUE)
+    _end(str(error), host.EXIT_CONTINUE)
   except processes.Stopped as error:  # all processes alike
     print(error, file=sys.stderr)
-    sys.exit(processes.EXIT_CONTINUE)
+    sys.exit(host.EXIT_CONTINUE)
 
 
 def _end(message: str, code: int) -> None:
@@ -120,19 +124,21 @@ def _end(message: str, code: int) -> None:
 def _train(argv: list[str]) -> None:
   name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
   workdir = pathlib.Path(_WORKDIR.value or f"runs/{name.stem}")
-  config = _CONFIG.value
-  if (workdir / "config.json").exists() and not _RESUME.value:
-    sys.exit(
-      f"error: --noresume: workdir {workdir} holds a run. Choose another "
-      "--workdir."
-    )
   try:
-    if (workdir / "config.json").exists() and not common.config_is_given():
-      config = records.read_config(workdir)
+    config = processes.everywhere(lambda: _config(workdir), ValueError)
+    processes.agree(
+      {f"config.{k}": v for k, v in records.flat(config).items()}
+      | {f"the version of {k}": v for k, v in records.packages().items()}
+      | {
+        "--steps_per_call": _STEPS_PER_CALL.value,
+        "--pretrained": _PRETRAINED.value,
+      }
+    )
     # One process prepares the data, where it has to be.
-    experiment = processes.on_primary(
-      lambda: common.build(argv, config), ValueError
-    ) or common.build(argv, config)
+    built = processes.on_primary(lambda: common.build(argv, config), ValueError)
+    experiment = processes.everywhere(
+      lambda: built or common.build(argv, config), ValueError
+    )
     initial = None
     if _PRETRAINED.value:
       initial = checkpoints.restore_pretrained(
@@ -150,5 +156,17 @@ def _train(argv: list[str]) -> None:
   )
 
 
+def _config(workdir: pathlib.Path) -> ConfigDict:
+  """What the flags say, or else the run that the workdir holds."""
+  if (workdir / "config.json").exists():
+    if not _RESUME.value:
+      raise ValueError(
+        f"--noresume: workdir {workdir} holds a run. Choose another --workdir."
+      )
+    if not common.config_is_given():
+      return records.read_config(workdir)
+  return _CONFIG.value
+
+
 if __name__ == "__main__":
-  common.run_with_config(main, "experiments/digits.py")
+  common.run(main, "experiments/digits.py")

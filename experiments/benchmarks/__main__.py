@@ -22,7 +22,7 @@ import tempfile
 from absl import app, flags, logging
 
 from experiments.benchmarks import measure
-from fmvae.training import processes
+from fmvae.training import host
 
 # By name: the module that holds the function of that name.
 COMPARISONS = {
@@ -114,7 +114,7 @@ def _apart(name: str) -> list[measure.Row] | None:
 
 def _measure(name: str, path: pathlib.Path) -> None:
   logging.set_verbosity(logging.WARNING)
-  processes.keep_memory()
+  host.keep_memory()
   module = importlib.import_module(
     f"experiments.benchmarks.{COMPARISONS[name]}"
   )

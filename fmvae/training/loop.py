@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import pathlib
 import time
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from fmvae.model import (
 )
 from fmvae.storage import InUseError, refusal, unwritable
 from fmvae.training import devices as devices_lib
-from fmvae.training import finite, processes, progress, records
+from fmvae.training import finite, host, processes, progress, records
 from fmvae.training.checkpoints import Checkpoints, Saved, complete_steps
 from fmvae.training.due import Timetable
 from fmvae.training.report import report
@@ -43,8 +44,9 @@ def prepare(
     devices: as for `train`.
 
   Raises:
-    ValueError: a batch that does not divide by the devices, or a workdir that
-      holds a run of another config, is in use or cannot be written.
+    ValueError: a batch that does not divide by the devices, a workdir that
+      holds a run of another config, is in use or cannot be written, or
+      processes that do not see the same data or the same workdir.
   """
   config = experiment.config
   num_devices = len(jax.devices() if devices is None else devices)
@@ -65,7 +67,24 @@ def prepare(
         "another --workdir."
       ) from error
 
+  processes.agree(_data_facts(experiment))
   processes.on_primary(write, ValueError)
+
+
+def _data_facts(experiment: Experiment) -> dict[str, Any]:
+  """What tells whether two processes see the same data."""
+  train, config = experiment.train, experiment.config
+  indices = data.batch_indices(
+    config.seed, 0, num_data=len(train), batch_size=config.batch_size
+  )
+  digest = hashlib.sha256()
+  for leaf in jax.tree.leaves(train.batch(indices)):
+    digest.update(np.ascontiguousarray(leaf))
+  return {
+    "the number of training images": len(train),
+    "the number of test images": len(experiment.test),
+    "the first batch (its SHA-256)": digest.hexdigest(),
+  }
 
 
 def train(
@@ -89,7 +108,7 @@ def train(
       default.
     steps_per_call: how many steps the host sends off at once, where it need
       not stop between them; by default as `Devices.steps_per_call` says.
-    signals: what tells the run to stop; SIGTERM and SIGINT by default.
+    signals: what tells the run to stop; SIGTERM, SIGINT and SIGHUP by default.
     step: what takes a step; `train_step` by default.
 
   Returns:
@@ -101,7 +120,7 @@ def train(
     StorageError: the workdir does not take what is to be kept.
     FloatingPointError: a loss that is not finite; names the step and the term.
       The state before that step has been saved.
-    Stopped: SIGTERM or SIGINT came; the state has been saved.
+    Stopped: one of these signals came; the state has been saved.
     PeerLost: another process of the run has ended.
   """
   all_devices = jax.devices() if devices is None else devices
@@ -127,11 +146,9 @@ def train(
 def _explain(error: Exception, workdir: pathlib.Path) -> None:
   """Raises PeerLost or StorageError where that is what an error means."""
   if processes.is_peer_lost(error):
-    what = str(error).partition("\n")[0]
-    raise processes.PeerLost(
-      f"another process of this run has ended ({what}). Start all of them "
-      "again with the same commands; they continue from step "
-      f"{max(complete_steps(workdir), default=0)}."
+    step = max(complete_steps(workdir), default=0)
+    raise processes.peer_lost(
+      error, f"they continue from step {step}"
     ) from error
   why = refusal(error)
   if why is not None:
@@ -262,13 +279,14 @@ class _Run:
     stopping, clock = False, time.perf_counter()
     while step < stop and not stopping:
       num = self.steps_per_call
-      if 1 < num <= stop - step:
-        batches = [next(self.feed) for _ in range(num)]
-        replicated, info = self.devices.take_steps(phase, replicated, batches)
-      else:
-        num = 1
-        batch = next(self.feed)
-        replicated, info = self.devices.take_step(phase, replicated, batch)
+      with self._compiling():
+        if 1 < num <= stop - step:
+          batches = [next(self.feed) for _ in range(num)]
+          replicated, info = self.devices.take_steps(phase, replicated, batches)
+        else:
+          num = 1
+          batch = next(self.feed)
+          replicated, info = self.devices.take_step(phase, replicated, batch)
       infos.append(info)
       step += num
       self.calls += 1
@@ -276,6 +294,12 @@ class _Run:
     jax.block_until_ready(infos[-1])
     seconds = time.perf_counter() - clock
     return _Stretch(phase, infos, replicated, stopping, seconds)
+
+  def _compiling(self) -> contextlib.AbstractContextManager[None]:
+    """For a call of a step: before the first no step is there to be saved."""
+    if self.calls == 0 and jax.process_count() == 1:
+      return host.nothing_to_lose()
+    return contextlib.nullcontext()
 
   def _check(
     self, stretch: _Stretch, saved: Saved
@@ -332,11 +356,14 @@ class _Run:
     if due or stopping:
       self.checkpoints.save(saved)
     if stopping:
-      raise processes.Stopped(
-        f"stopped by {self.signals.name} after step {saved.state.step} of "
-        f"{self.total}, which is saved; the same command continues."
-      )
+      self._stop(saved.state)
     self.checkpoints.check_for_errors()
+
+  def _stop(self, state: TrainState) -> NoReturn:
+    raise processes.Stopped(
+      f"stopped by {self.signals.name} after step {state.step} of "
+      f"{self.total}, which is saved; the same command continues."
+    )
 
   def _fail(
     self, phase: Phase, saved: Saved, num_steps: int, broken: list[str]
@@ -373,10 +400,13 @@ class _Run:
 
   def _end(self, state: TrainState) -> Evaluation:
     """Reports on the last state, once its checkpoint is there."""
+    self.checkpoints.wait()
+    self.signals.release()  # there is nothing left to save
+    if self.signals.name is not None:
+      self._stop(state)
     scored, result = self.newest_result or (-1, None)
     if result is None or scored != int(state.step):
       result = self._score(state)
-    self.checkpoints.wait()
     if processes.is_primary():
       model = self._model_of(state)
       report(

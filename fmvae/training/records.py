@@ -81,12 +81,17 @@ def _describe_start() -> dict[str, Any]:
   return {
     "commit": _commit(),
     "python": platform.python_version(),
-    "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    "packages": packages(),
     "device": devices[0].device_kind,
     "num_devices": len(devices),
     "num_processes": jax.process_count(),
     "cpu_cores": os.cpu_count(),
   }
+
+
+def packages() -> dict[str, str]:
+  """The versions of those on which the numbers of a run depend."""
+  return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def _commit() -> str:
@@ -184,7 +189,7 @@ def check_config(workdir: pathlib.Path, config: ConfigDict) -> None:
   check_workdir(workdir)
   if not (workdir / "config.json").exists():
     return
-  found, wanted = _flat(read_config(workdir)), _flat(config)
+  found, wanted = flat(read_config(workdir)), flat(config)
   differing = [
     f"config.{name}: {found.get(name)!r} there, {wanted.get(name)!r} asked for"
     for name in {**wanted, **found}
@@ -197,7 +202,7 @@ def check_config(workdir: pathlib.Path, config: ConfigDict) -> None:
     )
 
 
-def _flat(config: ConfigDict) -> dict[str, Any]:
+def flat(config: ConfigDict) -> dict[str, Any]:
   """Values by dotted name, as JSON gives them back."""
   out: dict[str, Any] = {}
 
