@@ -55,8 +55,8 @@ def run(
   parser = app.parse_flags_with_usage
   if default_config is not None:
     parser = functools.partial(_parse_flags, default_config)
-  host.loaded()
-  app.run(main, flags_parser=parser)
+  with host.program():
+    app.run(main, flags_parser=parser)
 
 
 def config_is_given() -> bool:
@@ -155,6 +155,8 @@ def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
     ValueError: bad input, in a sentence.
   """
   set_up(argv)
-  return experiment.build(
+  built = experiment.build(
     config, data_dir=DATA_DIR.value, manual_dir=MANUAL_DIR.value
   )
+  host.end_if_told()
+  return built

@@ -56,6 +56,7 @@ class Local:
         stdout=log,
         stderr=subprocess.STDOUT,
         env=os.environ | gpu_share(slot, self.slots, _gpus()),
+        process_group=0,  # Ctrl-C reaches this program, which tells them once
       )
     if hasattr(os, "sched_setaffinity"):
       cores = core_share(slot, self.slots, sorted(os.sched_getaffinity(0)))

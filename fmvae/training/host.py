@@ -19,6 +19,7 @@ EXIT_CONTINUE = os.EX_TEMPFAIL
 
 _nothing_to_lose = threading.Event()
 _ending = threading.Lock()
+_told: list[int] = []  # signals for which the program is to end
 
 
 def keep_memory() -> None:
@@ -49,9 +50,9 @@ def stop_signals() -> list[signal.Signals]:
 def watch_signals() -> None:
   """Has the stop signals end the program with a sentence and EXIT_CONTINUE.
 
-  The first one ends it at once until `loaded`, and where there is
-  `nothing_to_lose`. Elsewhere it raises SystemExit, unless somebody has put
-  another handler in the place of that. A second one, whichever it is, ends it
+  The first one ends it at once before `program` is entered, and where
+  there is `nothing_to_lose`. Elsewhere it raises SystemExit, unless somebody has
+  put another handler in the place of that. A second one, whichever it is, ends it
   at once: a thread sees to that, since Python itself does not get to run while
   XLA compiles.
   """
@@ -64,11 +65,6 @@ def watch_signals() -> None:
     signal.signal(number, _end)
 
 
-def loaded() -> None:
-  """Says that all is imported: what is begun from here on is to be cleared."""
-  _nothing_to_lose.clear()
-
-
 @contextlib.contextmanager
 def nothing_to_lose() -> Iterator[None]:
   """While entered, the first stop signal ends the program at once."""
@@ -77,6 +73,28 @@ def nothing_to_lose() -> Iterator[None]:
     yield
   finally:
     _nothing_to_lose.clear()
+
+
+def end_if_told() -> None:
+  """Raises SystemExit again, where a library has swallowed that of a signal."""
+  if _told:
+    sys.exit(EXIT_CONTINUE)
+
+
+@contextlib.contextmanager
+def program() -> Iterator[None]:
+  """Around what a program does, once all is imported.
+
+  A signal costs a sentence here, whatever a library has made of SystemExit.
+  """
+  _nothing_to_lose.clear()
+  try:
+    yield
+  except BaseException:
+    if _told:
+      _say(_told[0], "; start the same command again.")
+      end_if_told()
+    raise
 
 
 def _watch(signals: int) -> None:
@@ -90,8 +108,8 @@ def _watch(signals: int) -> None:
 def _end(number: int, _: Any) -> None:
   if _nothing_to_lose.is_set():
     _end_at_once(number)
-  _say(number, "; start the same command again.")
-  sys.exit(EXIT_CONTINUE)
+  _told.append(number)
+  end_if_told()
 
 
 def _end_at_once(number: int) -> NoReturn:

@@ -9,6 +9,7 @@ _TIMES = {
   "kill": 3,
   "damage": 1,
   "stop": 1,
+  "stop_twice": 2,
   "fill": 1,
   "freeze": 1,
   "intrude": 1,

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import json
+import signal
 import struct
 
 import jax
@@ -55,6 +56,19 @@ class Crash(processes.Signals):
     if call == self.call:
       raise KeyError(call)
     return False
+
+
+class Hangup(processes.Signals):
+  """The terminal is closed while that call of a step is at work."""
+
+  def __init__(self, call):
+    super().__init__()
+    self.call = call
+
+  def ask_to_stop(self, call):
+    if call == self.call:
+      signal.raise_signal(signal.SIGHUP)
+    return super().ask_to_stop(call)
 
 
 class Onlooker(io.StringIO):
@@ -209,6 +223,21 @@ def test_a_run_that_is_stopped_after_every_step_is_the_same_run(
     assert len(saved.pending) == step % 2  # a row every other step
   train(exp, tmp_path)
   assert_same_run(exp, tmp_path, reference)
+
+
+def test_a_signal_stops_after_the_step_and_then_does_what_it_did(
+  prepared, tmp_path
+):
+  exp = small(prepared)
+  former = signal.getsignal(signal.SIGHUP)
+  with pytest.raises(processes.Stopped, match="by SIGHUP after step 3 of 12"):
+    train(exp, tmp_path, signals=Hangup(3))
+  # Told at its last step, a run has nothing left to do but to report.
+  with pytest.raises(processes.Stopped, match="by SIGHUP after step 12 of 12"):
+    train(exp, tmp_path, signals=Hangup(9))
+  assert not (tmp_path / "results.json").exists()
+  assert newest(exp, tmp_path).state.step == 12
+  assert signal.getsignal(signal.SIGHUP) is former
 
 
 def test_a_run_continues_on_more_devices(finished, prepared, tmp_path):
