@@ -50,9 +50,9 @@ def stop_signals() -> list[signal.Signals]:
 def watch_signals() -> None:
   """Has the stop signals end the program with a sentence and EXIT_CONTINUE.
 
-  The first one ends it at once before `program` is entered, and where
-  there is `nothing_to_lose`. Elsewhere it raises SystemExit, unless somebody has
-  put another handler in the place of that. A second one, whichever it is, ends it
+  The first one ends it at once before `program` is entered, and where there is
+  `nothing_to_lose`. Elsewhere it raises SystemExit, unless somebody has put
+  another handler in the place of that. A second one, whichever it is, ends it
   at once: a thread sees to that, since Python itself does not get to run while
   XLA compiles.
   """
