@@ -17,7 +17,11 @@ import os
 import pathlib
 import re
 import shutil
+<<<<<<< HEAD
 import signal
+=======
+import socket
+>>>>>>> 90c6b89 (The study's stop signals are those of the program; a signal test that nohup does not disturb)
 import subprocess
 import sys
 import time
@@ -27,7 +31,12 @@ from absl import app, flags, logging
 
 from experiments.studies.runs import ROOT, Bench, Run
 from fmvae.storage import replacing
+<<<<<<< HEAD
 from fmvae.training.checkpoints import complete_steps
+=======
+from fmvae.training import host
+from fmvae.training.checkpoints import Checkpoints, complete_steps
+>>>>>>> 90c6b89 (The study's stop signals are those of the program; a signal test that nohup does not disturb)
 
 _TIMES = flags.DEFINE_integer("times", 20, "How often each fault is tried.")
 _ONLY = flags.DEFINE_list(
@@ -37,7 +46,17 @@ _OUT = flags.DEFINE_string(
   "workdir", "runs/faults", "The folder for the runs and the table."
 )
 
+<<<<<<< HEAD
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+=======
+_ROOT = pathlib.Path(__file__).parents[2]
+_PHASES = ("pretrain", "prior", "joint")
+# Steps of a phase by the number of processes, where a run is not given its own:
+# two of them take a second to agree on the step at which to stop.
+_STEPS = {1: 12, 2: 100}
+_EVERY = 3  # steps between checkpoints
+_STOP = host.stop_signals()
+>>>>>>> 90c6b89 (The study's stop signals are those of the program; a signal test that nohup does not disturb)
 _CONTINUE = 75  # the exit code that launch.train documents
 _PATIENCE_S = 300.0  # with a sweep
 PEER_LOST = "another process of this run has ended"
@@ -81,12 +100,12 @@ def kill(bench: Bench, times: int) -> Outcome:
 
 
 def stop(bench: Bench, times: int) -> Outcome:
-  """SIGTERM, SIGINT and SIGHUP in turn."""
+  """SIGHUP, SIGINT and SIGTERM in turn."""
   survived = lost = 0
   for i in range(times):
     run = bench.run(f"stop_{i}")
     run.start_and_go_on(0.5)
-    run.processes[0].send_signal(_STOP[i % 3])
+    run.processes[0].send_signal(_STOP[i % len(_STOP)])
     codes = run.wait()
     lost = max(lost, run.to_do_again())
     run.finish()
@@ -101,9 +120,9 @@ def stop_twice(bench: Bench, times: int) -> Outcome:
   for i in range(times):
     run = bench.run(f"stop_twice_{i}")
     run.start_and_go_on(0.5)
-    run.processes[0].send_signal(_STOP[i % 3])
+    run.processes[0].send_signal(_STOP[i % len(_STOP)])
     bench.pause(0.05 if i else 0)
-    run.processes[0].send_signal(_STOP[(i + 1) % 3])
+    run.processes[0].send_signal(_STOP[(i + 1) % len(_STOP)])
     codes = run.wait()
     writing += any((run.workdir / "checkpoints").glob("*tmp*"))
     lost = max(lost, run.to_do_again())

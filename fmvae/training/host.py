@@ -40,8 +40,8 @@ def keep_memory() -> None:
 
 
 def stop_signals() -> list[signal.Signals]:
-  """SIGTERM, SIGINT and SIGHUP, but for a SIGHUP that nohup has ignored."""
-  numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+  """SIGHUP, unless nohup has it ignored, SIGINT and SIGTERM."""
+  numbers = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM]
   if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     numbers.remove(signal.SIGHUP)
   return numbers

@@ -58,8 +58,8 @@ class Crash(processes.Signals):
     return False
 
 
-class Hangup(processes.Signals):
-  """The terminal is closed while that call of a step is at work."""
+class Terminate(processes.Signals):
+  """SIGTERM comes while that call of a step is at work."""
 
   def __init__(self, call):
     super().__init__()
@@ -67,7 +67,7 @@ class Hangup(processes.Signals):
 
   def ask_to_stop(self, call):
     if call == self.call:
-      signal.raise_signal(signal.SIGHUP)
+      signal.raise_signal(signal.SIGTERM)
     return super().ask_to_stop(call)
 
 
@@ -229,15 +229,15 @@ def test_a_signal_stops_after_the_step_and_then_does_what_it_did(
   prepared, tmp_path
 ):
   exp = small(prepared)
-  former = signal.getsignal(signal.SIGHUP)
-  with pytest.raises(processes.Stopped, match="by SIGHUP after step 3 of 12"):
-    train(exp, tmp_path, signals=Hangup(3))
+  former = signal.getsignal(signal.SIGTERM)
+  with pytest.raises(processes.Stopped, match="by SIGTERM after step 3 of 12"):
+    train(exp, tmp_path, signals=Terminate(3))
   # Told at its last step, a run has nothing left to do but to report.
-  with pytest.raises(processes.Stopped, match="by SIGHUP after step 12 of 12"):
-    train(exp, tmp_path, signals=Hangup(9))
+  with pytest.raises(processes.Stopped, match="by SIGTERM after step 12 of 12"):
+    train(exp, tmp_path, signals=Terminate(9))
   assert not (tmp_path / "results.json").exists()
   assert newest(exp, tmp_path).state.step == 12
-  assert signal.getsignal(signal.SIGHUP) is former
+  assert signal.getsignal(signal.SIGTERM) is former
 
 
 def test_a_run_continues_on_more_devices(finished, prepared, tmp_path):
