@@ -29,6 +29,7 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from fmvae import config as config_lib
 from fmvae.data import DataError
 from fmvae.experiment import describe_data
 from fmvae.storage import InUseError, StorageError
@@ -157,15 +158,16 @@ def _train(argv: list[str]) -> None:
 
 
 def _config(workdir: pathlib.Path) -> ConfigDict:
-  """What the flags say, or else the run that the workdir holds."""
-  if (workdir / "config.json").exists():
-    if not _RESUME.value:
-      raise ValueError(
-        f"--noresume: workdir {workdir} holds a run. Choose another --workdir."
-      )
-    if not common.config_is_given():
-      return records.read_config(workdir)
-  return _CONFIG.value
+  """What the flags say, or else the run that the workdir holds; valid."""
+  if (workdir / "config.json").exists() and not _RESUME.value:
+    raise ValueError(
+      f"--noresume: workdir {workdir} holds a run. Choose another --workdir."
+    )
+  config = _CONFIG.value
+  if (workdir / "config.json").exists() and not common.config_is_given():
+    config = records.read_config(workdir)
+  config_lib.validate(config)
+  return config
 
 
 if __name__ == "__main__":

@@ -17,11 +17,6 @@ import os
 import pathlib
 import re
 import shutil
-<<<<<<< HEAD
-import signal
-=======
-import socket
->>>>>>> 90c6b89 (The study's stop signals are those of the program; a signal test that nohup does not disturb)
 import subprocess
 import sys
 import time
@@ -29,14 +24,10 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from experiments.studies.runs import ROOT, Bench, Run
+from experiments.studies.runs import ROOT, Bench, Run, kill_session
 from fmvae.storage import replacing
-<<<<<<< HEAD
-from fmvae.training.checkpoints import complete_steps
-=======
 from fmvae.training import host
-from fmvae.training.checkpoints import Checkpoints, complete_steps
->>>>>>> 90c6b89 (The study's stop signals are those of the program; a signal test that nohup does not disturb)
+from fmvae.training.checkpoints import complete_steps
 
 _TIMES = flags.DEFINE_integer("times", 20, "How often each fault is tried.")
 _ONLY = flags.DEFINE_list(
@@ -46,17 +37,7 @@ _OUT = flags.DEFINE_string(
   "workdir", "runs/faults", "The folder for the runs and the table."
 )
 
-<<<<<<< HEAD
-_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-=======
-_ROOT = pathlib.Path(__file__).parents[2]
-_PHASES = ("pretrain", "prior", "joint")
-# Steps of a phase by the number of processes, where a run is not given its own:
-# two of them take a second to agree on the step at which to stop.
-_STEPS = {1: 12, 2: 100}
-_EVERY = 3  # steps between checkpoints
 _STOP = host.stop_signals()
->>>>>>> 90c6b89 (The study's stop signals are those of the program; a signal test that nohup does not disturb)
 _CONTINUE = 75  # the exit code that launch.train documents
 _PATIENCE_S = 300.0  # with a sweep
 PEER_LOST = "another process of this run has ended"
@@ -380,7 +361,7 @@ def kill_sweep(bench: Bench, times: int) -> Outcome:
       if of_this % 2:
         process.kill()
       else:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_session(process)
       process.wait()
       of_this += 1
     kills += of_this

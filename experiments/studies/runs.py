@@ -1,9 +1,12 @@
 """Small real runs of launch.train, for the studies of what they survive."""
 
+import contextlib
 import functools
 import json
+import os
 import pathlib
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -171,3 +174,11 @@ def free_port() -> int:
   with socket.socket() as listener:
     listener.bind(("localhost", 0))
     return listener.getsockname()[1]
+
+
+def kill_session(process: subprocess.Popen) -> None:
+  """SIGKILL for a program that leads a session, and for all that it started."""
+  for name in filter(str.isdecimal, os.listdir("/proc")):
+    with contextlib.suppress(ProcessLookupError):
+      if os.getsid(int(name)) == process.pid:
+        os.kill(int(name), signal.SIGKILL)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from experiments import digits
+from experiments.studies.runs import kill_session
 from fmvae import config as config_lib
 from fmvae import experiment
 from fmvae.model import pack
@@ -105,7 +106,7 @@ def test_a_sweep_killed_as_a_result_appears_ends_as_if_it_had_not_been(
   killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
   with start(*ONE_POINT, data_dir, f"--sweepdir={killed}") as first:
     wait_for(killed, "pretrained/*/results.json")
-    os.killpg(first.pid, signal.SIGKILL)
+    kill_session(first)
   for folder in (killed, undisturbed):
     done = run("sweep", *ONE_POINT, data_dir, f"--sweepdir={folder}")
     assert done.returncode == 0, done.stderr
