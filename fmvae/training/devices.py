@@ -6,6 +6,7 @@ one device and a batch on the host.
 
 import functools
 import math
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,13 +17,40 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fmvae import data
 from fmvae.experiment import Experiment
-from fmvae.model import Model, Phase, TrainState
+from fmvae.model import Model, Phase, TrainState, pack
 from fmvae.training import processes
 
 AXIS = "devices"
 _STEPS_PER_CALL = 50  # at most, on a GPU or TPU
 
 Step = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
+
+
+def check_memory(state: TrainState, device: jax.Device) -> None:
+  """Checks that a device has room for a state and its gradients.
+
+  XLA would not end for minutes, or the system would end the process.
+
+  Args:
+    state: shapes and types will do.
+    device: where it is to lie.
+
+  Raises:
+    ValueError: it has not.
+  """
+  arrays = jax.tree.leaves(jax.eval_shape(pack, state))
+  needed = sum(math.prod(x.shape) * x.dtype.itemsize for x in arrays)
+  params = jax.tree.leaves(state.params)
+  needed += sum(math.prod(x.shape) * x.dtype.itemsize for x in params)
+  limit = (device.memory_stats() or {}).get("bytes_limit")
+  if limit is None:  # a CPU
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+  if needed > limit:
+    raise ValueError(
+      "config.network, config.latent_dim and config.factors must fit into "
+      f"{limit / 1e9:.1f} GB, the memory of {device}, got parameters that take "
+      f"{needed / 1e9:.1f} GB in training"
+    )
 
 
 class Devices:

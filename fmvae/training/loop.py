@@ -44,17 +44,21 @@ def prepare(
     devices: as for `train`.
 
   Raises:
-    ValueError: a batch that does not divide by the devices, a workdir that
-      holds a run of another config, is in use or cannot be written, or
-      processes that do not see the same data or the same workdir.
+    ValueError: a batch that does not divide by the devices, a model that does
+      not fit into their memory, a workdir that holds a run of another config,
+      is in use or cannot be written, or processes that do not see the same
+      data or the same workdir.
   """
   config = experiment.config
-  num_devices = len(jax.devices() if devices is None else devices)
-  if config.batch_size % num_devices:
+  devices = jax.devices() if devices is None else devices
+  if config.batch_size % len(devices):
     raise ValueError(
-      f"config.batch_size must be a multiple of the {num_devices} devices, got "
-      f"{config.batch_size}"
+      f"config.batch_size must be a multiple of the {len(devices)} devices, "
+      f"got {config.batch_size}"
     )
+  devices_lib.check_memory(
+    jax.eval_shape(lambda: experiment_lib.init(experiment)), devices[0]
+  )
 
   def write() -> None:
     try:

@@ -152,7 +152,7 @@ def _call(program: str, arguments: list[str], log: str) -> None:
   os.dup2(output, 1)
   os.dup2(output, 2)
   resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-  sys.argv = [f"launch/{program}.py", *arguments]
+  sys.argv = ["-m", *arguments]  # as it is when `launch` is imported
   runpy.run_module(f"launch.{program}", run_name="__main__", alter_sys=True)
 
 
@@ -208,7 +208,10 @@ def wrong_config(bench: Bench, folder: pathlib.Path):
   def judge() -> None:
     kept = _flat(json.loads((folder / "config.json").read_text()))
     for name, text in asked.items():
-      if kept[name] != _as_json(text):
+      value = _as_json(text)
+      if kept[name] != (
+        float(value) if isinstance(kept[name], float) else value
+      ):
         raise Failure(f"{name} is {kept[name]!r}")
     _check_finite(folder)
 
