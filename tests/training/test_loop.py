@@ -317,6 +317,13 @@ def test_batch_must_divide_by_the_devices(prepared, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+def test_a_model_must_fit_into_memory(prepared, tmp_path):
+  exp = small(prepared, **{"network.hidden": (60000, 60000)})
+  with pytest.raises(ValueError, match=r"fit into .* GB, the memory of"):
+    loop.prepare(exp, tmp_path, jax.devices()[:1])
+  assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("steps_per_call", [1, 4])
 def test_a_loss_that_is_not_finite_names_step_and_term(
   prepared, tmp_path, steps_per_call
