@@ -130,7 +130,7 @@ def main(argv: list[str]) -> None:
     path = pathlib.Path(source)
     out = _where(path.parent if of_a_table else path)
     if of_a_table:
-      draw = functools.partial(_draw_table, path)
+      draw: Callable[[], Figure] = functools.partial(_draw_table, path)
     else:
       draw, out = _of_run(argv, path, out)
     with storing(out.parent, trained.ADVICE):

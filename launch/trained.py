@@ -47,7 +47,7 @@ def restore(argv: list[str], workdir: pathlib.Path) -> Trained:
   experiment = common.build(argv, config)
   like = jax.eval_shape(lambda: experiment_lib.init(experiment))
   which = _CHECKPOINT.value
-  with Checkpoints(workdir) as checkpoints:
+  with Checkpoints(workdir, config=config) as checkpoints:
     if which == "newest":
       step = None
     elif which == "best":

@@ -24,6 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
 
 from fmvae import config as config_lib
 from fmvae import experiment as experiment_lib
@@ -92,14 +93,21 @@ def can_be_read(workdir: pathlib.Path, step: int) -> bool:
 class Checkpoints:
   """The checkpoints of one workdir; a context manager that waits on exit."""
 
-  def __init__(self, workdir: pathlib.Path, keep: int | None = None):
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    keep: int | None = None,
+    config: ConfigDict | None = None,
+  ):
     """Opens them.
 
     Args:
       workdir: of the run.
       keep: how many of the newest stay, beside the one with the best bound on
         the test set; None to read alone, also while a run writes.
+      config: of the run, which its checkpoints remember.
     """
+    self._config = None if config is None else records.flat(config)
     self._folder = (workdir / _FOLDER).absolute()
     self._reading = keep is None
     self._keep = _LastAndBest(keep)
@@ -144,7 +152,8 @@ class Checkpoints:
     if step in self.steps():
       return
     self._keep.learn(saved.rows)
-    packed, record = jax.device_get(pack(saved.state)), saved.record()
+    packed = jax.device_get(pack(saved.state))
+    record = {**saved.record(), "config": self._config}
     size = sum(x.nbytes for x in jax.tree.leaves(packed))
     if shutil.disk_usage(self._folder).free < size:  # Orbax would say it at
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # great length
@@ -176,7 +185,8 @@ class Checkpoints:
       step: of the checkpoint.
 
     Raises:
-      CheckpointError: there is none, or none can be read.
+      CheckpointError: there is none, none can be read, or it is of another
+        config; lists the differences.
     """
     steps = self.steps() if step is None else [step]
     if not steps:
@@ -185,6 +195,8 @@ class Checkpoints:
     for candidate in reversed(steps):
       try:
         found = self._read(candidate, like)
+      except CheckpointError:  # of another config
+        raise
       except Exception as error:  # Orbax and TensorStore raise all kinds
         broken[candidate] = re.split(r"\n| \[", str(error) or repr(error))[0]
         logging.warning(
@@ -222,20 +234,34 @@ class Checkpoints:
     target = jax.tree.map(
       lambda x: np.empty(x.shape, x.dtype), jax.eval_shape(pack, like)
     )
-    found = self._manager.restore(
-      step,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(target),
-        record=ocp.args.JsonRestore(),
-      ),
-    )
-    record = dict(found["record"])
-    if record.pop("sha256", None) != _digest(found["state"], record):
+    record = dict(self._restore(step, "record", ocp.args.JsonRestore()))
+    try:
+      state = self._restore(step, "state", ocp.args.StandardRestore(target))
+    except Exception:  # as of a state of another structure
+      self._check_config(step, record)
+      raise
+    if record.pop("sha256", None) != _digest(state, record):
       raise ValueError("its content is not what was saved")
-    saved = Saved(unpack(found["state"]), **record)
+    self._check_config(step, record)
+    record.pop("config", None)
+    saved = Saved(unpack(state), **record)
     if int(saved.state.step) != step:
       raise ValueError(f"its content is that of step {saved.state.step}")
     return saved
+
+  def _restore(self, step: int, item: str, args: Any) -> Any:
+    items = ocp.args.Composite(**{item: args})
+    found = self._manager.restore(step, args=items)
+    return found[item]
+
+  def _check_config(self, step: int, record: dict[str, Any]) -> None:
+    kept = record.get("config")
+    if kept and self._config and kept != self._config:
+      raise CheckpointError(
+        f"{self._folder.parent / 'config.json'} is not the config with which "
+        f"step {step} was reached ("
+        f"{records.differences(kept, self._config)}). Put it back."
+      )
 
   def _set_aside(self, steps: Iterable[int]) -> None:
     """Moves checkpoints out of the way of those that will be saved again."""
@@ -307,7 +333,7 @@ def restore_pretrained(
   )
   phase, key = experiment.phases[0], jax.random.key(0)
   like = jax.eval_shape(lambda: init(model, phase, key))
-  with Checkpoints(workdir) as checkpoints:
+  with Checkpoints(workdir, config=config) as checkpoints:
     first = checkpoints.restore(like).state
   if int(first.step) != config.steps.pretrain:
     raise ValueError(

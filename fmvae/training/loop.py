@@ -211,7 +211,7 @@ class _Run:
       prefetch=not config.dataset.in_memory,
     )
     self.checkpoints = stack.enter_context(
-      Checkpoints(workdir, config.keep_checkpoints)
+      Checkpoints(workdir, config.keep_checkpoints, config)
     )
 
   def to_end(self, initial: TrainState | None) -> Evaluation:

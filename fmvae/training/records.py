@@ -189,17 +189,22 @@ def check_config(workdir: pathlib.Path, config: ConfigDict) -> None:
   check_workdir(workdir)
   if not (workdir / "config.json").exists():
     return
-  found, wanted = flat(read_config(workdir)), flat(config)
-  differing = [
-    f"config.{name}: {found.get(name)!r} there, {wanted.get(name)!r} asked for"
-    for name in {**wanted, **found}
-    if found.get(name) != wanted.get(name)
-  ]
-  if differing:
+  there, asked_for = flat(read_config(workdir)), flat(config)
+  if there != asked_for:
     raise ValueError(
       f"workdir {workdir} holds a run of another config ("
-      f"{'; '.join(differing)}). Choose another one."
+      f"{differences(there, asked_for)}). Choose another one."
     )
+
+
+def differences(there: dict[str, Any], asked_for: dict[str, Any]) -> str:
+  """How two configs differ, both `flat`."""
+  return "; ".join(
+    f"config.{name}: {there.get(name)!r} there, {asked_for.get(name)!r} asked "
+    "for"
+    for name in {**asked_for, **there}
+    if there.get(name) != asked_for.get(name)
+  )
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:

@@ -153,6 +153,24 @@ def test_a_checkpoint_under_another_number_is_not_believed(start, two):
   assert [p.name for p in (two / "unreadable").iterdir()] == ["0_step_999"]
 
 
+def test_a_checkpoint_remembers_its_config(start, tmp_path):
+  config = digits.get_config("smoke")
+  with Checkpoints(tmp_path, keep=2, config=config) as saved:
+    saved.save(at(start, 3))
+  with Checkpoints(tmp_path, keep=2, config=config) as saved:
+    assert_equal(saved.restore(start), at(start, 3))
+  config.learning_rate = 0.5
+  message = r"learning_rate: 0.0005 there, 0.5 asked for"
+  other = start.replace(params={"w": np.zeros(3)})  # as of another network
+  for like in (start, other):
+    with (
+      Checkpoints(tmp_path, keep=2, config=config) as saved,
+      pytest.raises(checkpoints.CheckpointError, match=message),
+    ):
+      saved.restore(like)
+  assert checkpoints.complete_steps(tmp_path) == [3]
+
+
 def test_when_none_can_be_read_it_is_said(start, two):
   for step in (3, 5):
     (two / "checkpoints" / str(step) / "record" / "metadata").write_text("{}")
