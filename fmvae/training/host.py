@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 EXIT_CONTINUE = os.EX_TEMPFAIL
 
 _nothing_to_lose = threading.Event()
-_ending = threading.Lock()
+_saying = threading.RLock()
+_said: list[str] = []
 _told: list[int] = []  # signals for which the program is to end
 
 
@@ -113,12 +114,14 @@ def _end(number: int, _: Any) -> None:
 
 
 def _end_at_once(number: int) -> NoReturn:
-  with _ending:  # once, by whichever thread
-    _say(number, " at once; the same command goes on from what is kept.")
-    os._exit(EXIT_CONTINUE)
+  _say(number, " at once; the same command goes on from what is kept.")
+  os._exit(EXIT_CONTINUE)
 
 
 def _say(number: int, what: str) -> None:
+  """The one sentence, of whichever thread comes first."""
   text = f"stopped by {signal.Signals(number).name}{what}\n"
-  with contextlib.suppress(OSError):  # of a terminal that is closed
-    os.write(2, text.encode())
+  with _saying, contextlib.suppress(OSError):  # of a terminal that is closed
+    if not _said:
+      _said.append(text)
+      os.write(2, text.encode())

@@ -16,7 +16,6 @@ def start(module, *flags, before=()):
   return subprocess.Popen(
     [*before, sys.executable, "-m", f"launch.{module}", *flags],
     cwd=ROOT,
-    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
     stdin=subprocess.DEVNULL,
     stdout=subprocess.DEVNULL,
@@ -44,7 +43,7 @@ def wait_until(condition):
   ("module", "number"),
   [
     ("train", signal.SIGTERM),
-    ("evaluate", signal.SIGHUP),
+    ("evaluate", signal.SIGINT),
     ("sweep", signal.SIGINT),
   ],
 )
