@@ -30,6 +30,8 @@ from fmvae.training.checkpoints import Checkpoints, Saved, complete_steps
 from fmvae.training.due import Timetable
 from fmvae.training.report import report
 
+_FILE_SYSTEM_S = 60  # after which all hosts see a file that one has written
+
 
 def prepare(
   experiment: Experiment,
@@ -56,8 +58,10 @@ def prepare(
       f"config.batch_size must be a multiple of the {len(devices)} devices, "
       f"got {config.batch_size}"
     )
-  devices_lib.check_memory(
-    jax.eval_shape(lambda: experiment_lib.init(experiment)), devices[0]
+  state = jax.eval_shape(lambda: experiment_lib.init(experiment))
+  here = [d for d in devices if d.process_index == jax.process_index()]
+  processes.everywhere(
+    lambda: devices_lib.check_memory(state, here[0]), ValueError
   )
 
   def write() -> None:
@@ -73,6 +77,19 @@ def prepare(
 
   processes.agree(_data_facts(experiment))
   processes.on_primary(write, ValueError)
+  processes.everywhere(lambda: _wait_for_config(workdir), ValueError)
+
+
+def _wait_for_config(workdir: pathlib.Path) -> None:
+  """Returns once this process sees what the first has written."""
+  deadline = time.monotonic() + _FILE_SYSTEM_S
+  while not (workdir / "config.json").is_file():
+    if time.monotonic() > deadline:
+      raise ValueError(
+        f"workdir {workdir} must be the same folder for all processes, got one "
+        f"without config.json in process {jax.process_index()}"
+      )
+    time.sleep(0.1)
 
 
 def _data_facts(experiment: Experiment) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def test_two_processes_make_the_run_of_one_whatever_happens(bench):
 def test_a_config_that_is_refused_is_refused_by_all(bench, tmp_path):
   refused = bench.run("refused", 2)
   refused.workdir.mkdir()
-  (refused.workdir / "config.json").write_text("{}")
+  for name in ("config.json", "results.json"):  # of another run
+    (refused.workdir / name).write_text("{}")
   start = time.monotonic()
   refused.start()
   assert refused.wait() == [1, 1]
