@@ -126,7 +126,7 @@ def set_up(argv: list[str]) -> None:
   jax.config.update(
     "jax_compilation_cache_dir", COMPILATION_CACHE.value or None
   )
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
   if not flags.FLAGS["verbosity"].present:
     logging.set_verbosity(logging.WARNING)  # libraries log each file they write
     # What Orbax logs at length it raises as well.

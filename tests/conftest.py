@@ -11,7 +11,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     "XLA_FLAGS": "--xla_force_host_platform_device_count=4"
     " --xla_backend_optimization_level=0",
     "JAX_COMPILATION_CACHE_DIR": _cache.name,
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     # Shapes that fit by accident are an error, in programs too.
     "JAX_NUMPY_RANK_PROMOTION": "raise",
   }
