@@ -49,9 +49,7 @@ def test_kl_global_of_nearly_pruned_components():
   np.testing.assert_allclose(actual, expected, rtol=1e-4)
 
 
-kl_dirichlet = jax.jit(
-  jax.value_and_grad(dirichlet.kl_to_symmetric), static_argnums=1
-)
+kl_dirichlet = jax.jit(jax.value_and_grad(dirichlet.kl_to_symmetric))
 
 
 @pytest.mark.parametrize("num", [1, 2, 512])

@@ -28,7 +28,7 @@ def objective(state, loc, log_var, labels, delta, gamma):
 
 def test_gradients_are_those_of_finite_differences_in_float64(problem):
   state, loc, log_var, labels = problem
-  gamma = prior.responsibilities(state, loc, log_var, labels)
+  gamma = helpers.responsibilities(state, loc, log_var, labels)
 
   @jax.jit
   def value(updates):

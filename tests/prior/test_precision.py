@@ -9,7 +9,7 @@ import pytest
 
 import fmvae.prior as prior
 
-from .helpers import HYPER, assert_finite, make_state, problem
+from .helpers import HYPER, assert_finite, make_state, problem, svi_update
 
 NUM_DATA = 200_000  # more than float16 can hold
 SIZES = ((2, 3), (4, 16))
@@ -58,7 +58,7 @@ def test_equals_float32_of_the_same_values(dtype):
 @pytest.mark.parametrize("dtype", HALF)
 def test_every_point_is_counted(dtype):
   state, loc, log_var, _ = case(dtype)
-  new = prior.svi_update(state, loc, log_var, num_data=NUM_DATA, step_size=1.0)
+  new = svi_update(state, loc, log_var, num_data=NUM_DATA, step_size=1.0)
   for f in new.factors:
     counted = jnp.sum(f.c - HYPER.c0)
     np.testing.assert_allclose(counted, NUM_DATA, rtol=1e-5)
@@ -68,15 +68,17 @@ def test_every_point_is_counted(dtype):
 def test_gradients_return_in_the_given_type(dtype):
   state, loc, log_var, labels = case(dtype)
 
-  def cost(loc, log_var):
+  @jax.jit
+  @functools.partial(jax.grad, argnums=(0, 1))
+  def gradients(loc, log_var):
     out = everything(state, loc, log_var, labels)
     return jnp.sum(out["kl_z"]) - jnp.sum(out["log_prob"])
 
-  grads = jax.grad(cost, (0, 1))(loc, log_var)
+  grads = gradients(loc, log_var)
   assert {x.dtype.name for x in grads} == {dtype}
   assert_finite(grads)
   single = [x.astype(jnp.float32) for x in (loc, log_var)]
-  expected = jax.grad(cost, (0, 1))(*single)
+  expected = gradients(*single)
   for x, y in zip(grads, expected, strict=True):
     # What returns from each function is rounded before it is added.
     tolerance = 4 * float(jnp.finfo(dtype).eps) * float(jnp.max(jnp.abs(y)))
