@@ -1,5 +1,7 @@
 """The programs as a user starts them."""
 
+import atexit
+import functools
 import json
 import os
 import pathlib
@@ -11,12 +13,42 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def python(*arguments):
+# A process that has imported the libraries, which takes seconds, and runs each
+# command line that it reads in a fork of itself, as `python -m` would.
+FORKS = """
+import json, os, runpy, signal, sys, tempfile
+import sklearn.metrics, tensorflow_datasets
+import fmvae.training.loop
+for line in sys.stdin:
+  with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    child = os.fork()
+    if not child:
+      signal.alarm(300)
+      os.dup2(out.fileno(), 1)
+      os.dup2(err.fileno(), 2)
+      module, *flags = json.loads(line)
+      sys.argv = [module, *flags]
+      runpy.run_module(module, run_name="__main__", alter_sys=True)
+      sys.exit()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    texts = []
+    for file in (out, err):
+      file.seek(0)
+      texts.append(file.read().decode())
+  print(json.dumps([code, *texts]), flush=True)
+"""
+
+
+def environment():
   flags_for_xla = "--xla_backend_optimization_level=0"  # and a single device
+  return os.environ | {"XLA_FLAGS": flags_for_xla}
+
+
+def python(*arguments):
   return subprocess.run(
     [sys.executable, *arguments],
     cwd=ROOT,
-    env=os.environ | {"XLA_FLAGS": flags_for_xla},
+    env=environment(),
     capture_output=True,
     text=True,
     timeout=300,
@@ -24,8 +56,28 @@ def python(*arguments):
   )
 
 
+@functools.cache
+def forks():
+  process = subprocess.Popen(
+    [sys.executable, "-W", "ignore", "-c", FORKS],
+    cwd=ROOT,
+    env=environment(),
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  atexit.register(process.communicate)
+  return process
+
+
 def run(module, *flags):
-  return python("-m", f"launch.{module}", *flags)
+  process = forks()
+  line = [f"launch.{module}", *flags]
+  process.stdin.write(json.dumps(line) + "\n")
+  process.stdin.flush()
+  return subprocess.CompletedProcess(
+    line, *json.loads(process.stdout.readline())
+  )
 
 
 def contents(folder):
