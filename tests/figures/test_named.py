@@ -98,7 +98,8 @@ def test_figure_6_draws_the_components_that_it_names(state, recording):
   figures.named_rows(recording, state, KEY)
   z = np.stack(recording.rendered)
   assert z.shape == (8, 24, 10)
-  assigned = prior.codes(state.prior, z, np.full(z.shape, -20.0))
+  codes = jax.jit(prior.codes)
+  assigned = codes(state.prior, z, np.full(z.shape, -20.0))
   for row in assigned[..., :3]:
     np.testing.assert_array_equal(row, list(np.ndindex(3, 4, 2)))
 

@@ -96,6 +96,30 @@ def trajectory(num_devices):
   return jax.device_get(jax.tree.map(lambda x: x[0], (numbers(state), infos)))
 
 
+@jax.jit
+def drawn(state, data):
+  """x, the noise for z, gamma and log g at the label, by the definitions."""
+  step_key = jax.random.fold_in(state.key, state.step)
+  keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))(jnp.arange(BATCH))
+  pairs = jax.vmap(jax.random.split)(keys)
+  x = jax.vmap(binarisation.dynamic)(pairs[:, 0], data.images)
+  noise = jax.vmap(lambda k: jax.random.normal(k, (5,)))(pairs[:, 1])
+  seen = (state.prior, *MODEL.vae.encode(state.params, x), data.labels)
+  return x, noise, prior.responsibilities(*seen), prior.label_log_prob(*seen)
+
+
+@jax.jit
+def moved(state, params, x, labels):
+  """The prior after eq. 13-14 at the encodings by `params`."""
+  return prior.svi_update(
+    state.prior,
+    *MODEL.vae.encode(params, x),
+    num_data=N,
+    step_size=0.3,
+    labels=labels,
+  )
+
+
 def numbers(state):
   return state.replace(key=jax.random.key_data(state.key))
 
@@ -123,14 +147,7 @@ def test_without_delta_a_joint_step_is_eq_4_then_clamped_eq_13():
   state, data = make_state(), batch()
   new, info = jax.jit(make_step("joint"))(state, data)
   # The same from the definitions, with gamma a constant of its own.
-  keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))
-  step_key = jax.random.fold_in(state.key, 0)
-  pairs = jax.vmap(jax.random.split)(keys(jnp.arange(BATCH)))
-  x = jax.vmap(binarisation.dynamic)(pairs[:, 0], data.images)
-  noise = jax.vmap(lambda k: jax.random.normal(k, (5,)))(pairs[:, 1])
-  gamma = prior.responsibilities(
-    state.prior, *MODEL.vae.encode(state.params, x), data.labels
-  )
+  x, noise, gamma, _ = drawn(state, data)
 
   def elbo(params):
     loc, log_var = MODEL.vae.encode(params, x)
@@ -144,14 +161,8 @@ def test_without_delta_a_joint_step_is_eq_4_then_clamped_eq_13():
   wanted = jax.tree.map(lambda p, g: p + 0.05 * g, state.params, grads)
   assert_close(new.params, wanted)
   np.testing.assert_allclose(info["bound"], value, rtol=1e-5)
-  moved = prior.svi_update(
-    state.prior,
-    *MODEL.vae.encode(wanted, x),
-    num_data=N,
-    step_size=0.3,
-    labels=data.labels,
-  )
-  assert_close(new.prior, moved, rtol=1e-4)
+  updated = moved(state, wanted, x, data.labels)
+  assert_close(new.prior, updated, rtol=1e-4)
 
 
 def test_with_delta_named_factors_climb_eq_8_and_the_others_take_eq_13():
@@ -159,14 +170,7 @@ def test_with_delta_named_factors_climb_eq_8_and_the_others_take_eq_13():
   # Step 2 of the schedule of KL[z], weight 1.4.
   state = state.replace(step=state.step + 2)
   new, info = jax.jit(make_step("joint", supervision=SUPERVISED))(state, data)
-  step_key = jax.random.fold_in(state.key, 2)
-  keys = jax.vmap(lambda i: jax.random.fold_in(step_key, i))(jnp.arange(BATCH))
-  pairs = jax.vmap(jax.random.split)(keys)
-  x = jax.vmap(binarisation.dynamic)(pairs[:, 0], data.images)
-  noise = jax.vmap(lambda k: jax.random.normal(k, (5,)))(pairs[:, 1])
-  gamma = prior.responsibilities(
-    state.prior, *MODEL.vae.encode(state.params, x), data.labels
-  )
+  x, noise, gamma, label = drawn(state, data)
 
   def objective(params, factor):  # F of eq. 8 over N
     mixture = prior.from_mean_params((state.prior.factors[0], factor))
@@ -192,17 +196,8 @@ def test_with_delta_named_factors_climb_eq_8_and_the_others_take_eq_13():
       getattr(found, name), value * np.exp(rate * value * slope), rtol=1e-4
     )
     assert (getattr(found, name) != value).any()
-  moved = prior.svi_update(
-    state.prior,
-    *MODEL.vae.encode(wanted, x),
-    num_data=N,
-    step_size=0.3,
-    labels=data.labels,
-  )
-  assert_close(new.prior.factors[0], moved.factors[0], rtol=1e-4)
-  label = prior.label_log_prob(
-    state.prior, *MODEL.vae.encode(state.params, x), data.labels
-  )
+  updated = moved(state, wanted, x, data.labels)
+  assert_close(new.prior.factors[0], updated.factors[0], rtol=1e-4)
   np.testing.assert_allclose(
     info["label_log_prob"], label.sum(-1).mean(), rtol=1e-5
   )
