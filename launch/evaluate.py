@@ -20,6 +20,7 @@ from fmvae.training.report import file_name, report, say_written
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
+_MOST = 2**31 - 1  # draws of z
 _WORKDIR = flags.DEFINE_string(
   "workdir",
   None,
@@ -31,6 +32,7 @@ _SAMPLES = flags.DEFINE_integer(
   1,
   "How many latent vectors z are drawn for each test image.",
   lower_bound=1,
+  upper_bound=_MOST,
 )
 _IMPORTANCE_SAMPLES = flags.DEFINE_integer(
   "importance_samples",
@@ -41,6 +43,7 @@ _IMPORTANCE_SAMPLES = flags.DEFINE_integer(
   "literature takes 5,000, which is about an hour for the MLP on MNIST on two "
   "CPU cores.",
   lower_bound=0,
+  upper_bound=_MOST,
 )
 
 

@@ -28,11 +28,16 @@ _WORKDIR = flags.DEFINE_string(
 _PICTURES = flags.DEFINE_integer(
   "pictures",
   2000,
-  "How many generated pictures the classifier looks at.",
+  "How many generated pictures the classifier looks at, all at once.",
   lower_bound=1,
+  upper_bound=100_000,
 )
 _STEPS = flags.DEFINE_integer(
-  "steps", 2000, "For how many steps the classifier is trained.", lower_bound=1
+  "steps",
+  2000,
+  "For how many steps the classifier is trained.",
+  lower_bound=1,
+  upper_bound=2**31 - 1,
 )
 
 

@@ -30,6 +30,7 @@ _PICTURES = flags.DEFINE_integer(
   54,
   "How many generated pictures the questionnaire shows.",
   lower_bound=1,
+  upper_bound=10_000,
 )
 _SEED = flags.DEFINE_integer(
   "seed",
