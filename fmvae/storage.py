@@ -49,6 +49,22 @@ def write_json(path: pathlib.Path, value: Any) -> None:
   write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+  """The fields of a JSON file.
+
+  Raises:
+    OSError: it cannot be read.
+    ValueError: it holds something else.
+  """
+  try:
+    fields = json.loads(path.read_text())
+  except RecursionError as error:
+    raise ValueError("it is nested too deeply") from error
+  if not isinstance(fields, dict):
+    raise ValueError("it holds no fields")
+  return fields
+
+
 class StorageError(Exception):
   """A folder does not take what is to be kept."""
 

@@ -8,14 +8,19 @@ questionnaire_key.json, which they should not see. Each rater saves a file of
 answers from that page; the second command scores these files.
 """
 
-import json
 import pathlib
 import sys
 
 from absl import flags
 
 from fmvae.evaluation import questionnaire
-from fmvae.storage import StorageError, storing, write_json, write_text
+from fmvae.storage import (
+  StorageError,
+  read_json,
+  storing,
+  write_json,
+  write_text,
+)
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -66,7 +71,7 @@ def _score(workdir: pathlib.Path, answers: list[str]) -> None:
   if not path.is_file():
     raise ValueError(f"{path} is not there: export a questionnaire first")
   try:
-    key = json.loads(path.read_text())
+    key = read_json(path)
   except ValueError as error:
     raise ValueError(
       f"{path} cannot be read ({error}): restore it, or export a questionnaire "

@@ -26,6 +26,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
   "CelebA, assigned": properties.celeb_a_assigned,
   "CelebA, generated": properties.celeb_a_generated,
   "faults": speed.faults,
+  "attacks": speed.attacks,
   "benchmarks": speed.benchmarks,
 }
 _BEGIN, _END = "<!-- table: ", "<!-- end -->"

@@ -90,5 +90,11 @@ def faults() -> str:
   return markdown(head, ([*row.values()] for row in rows_of("faults.csv")))
 
 
+def attacks() -> str:
+  """An attack a row, before and after what it found was mended."""
+  head = ("attack", "", "tried", "done as asked", "told", "failed")
+  return markdown(head, ([*row.values()] for row in rows_of("attacks.csv")))
+
+
 def _records() -> list[measure.Record]:
   return measure.read(RESULTS / "benchmarks.csv")

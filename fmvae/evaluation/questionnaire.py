@@ -9,7 +9,6 @@ import base64
 import dataclasses
 import hashlib
 import html
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from fmvae.data.pixels import encode_png
 from fmvae.evaluation.classifier import generate
 from fmvae.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from fmvae.model import Model, Property, TrainState
+from fmvae.storage import read_json
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -212,12 +212,12 @@ def _read_answers(
 ) -> tuple[str, np.ndarray]:
   """The rater and the answers `[N, P]`, -1 where there is none."""
   try:
-    record = json.loads(path.read_text())
+    record = read_json(path)
     which, rater = record["questionnaire"], str(record["rater"])
     given = np.array(
       [[-1 if k is None else k for k in row] for row in record["answers"]]
     )
-  except (ValueError, KeyError, TypeError, RecursionError) as error:
+  except (ValueError, KeyError, TypeError) as error:
     raise ValueError(f"{path} holds no answers to a questionnaire") from error
   if which != key["questionnaire"]:
     raise ValueError(

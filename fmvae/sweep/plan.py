@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import json
 import pathlib
 import re
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fmvae import config as config_lib
+from fmvae.storage import read_json
 from fmvae.training import records
 from fmvae.training.checkpoints import can_be_read
 
@@ -213,7 +213,7 @@ def is_done(task: Task) -> bool:
   Training has also left the checkpoint that other tasks go on from. What cannot
   be read counts as not there, and is made again.
   """
-  found = read_json(task.result)
+  found = read_result(task.result)
   if found.get("step") != task.steps:
     return False
   if task.program == "train":
@@ -221,10 +221,9 @@ def is_done(task: Task) -> bool:
   return f"--importance_samples={found.get('samples')}" in task.flags
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
+def read_result(path: pathlib.Path) -> dict[str, Any]:
   """The fields of a file that a task leaves; {} where none can be read."""
   try:
-    found = json.loads(path.read_text())
+    return read_json(path)
   except (OSError, ValueError):
     return {}
-  return found if isinstance(found, dict) else {}

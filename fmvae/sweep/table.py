@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fmvae.storage import replacing
-from fmvae.sweep.plan import Point, read_json
+from fmvae.sweep.plan import Point, read_result
 
 _SCORES = (
   "bound",
@@ -41,7 +41,7 @@ def row(point: Point) -> dict[str, Any] | None:
   z for each image. `seconds` is the time of the training
   steps and their compilation, without the pre-training that the point shares.
   """
-  results = read_json(point.workdir / "results.json")
+  results = read_result(point.workdir / "results.json")
   if results.get("step") != point.steps:
     return None
   config = point.config
@@ -59,7 +59,7 @@ def row(point: Point) -> dict[str, Any] | None:
   for name in _SCORES:
     out[name] = round(sum(_values(results, name)), 4)
   out["bound_samples"] = results.get("samples", "")
-  estimate = read_json(point.workdir / "importance.json")
+  estimate = read_result(point.workdir / "importance.json")
   out["nll"] = out["nll_samples"] = ""
   if estimate.get("step") == point.steps:
     out["nll"] = round(estimate["nll"], 4)
@@ -112,7 +112,7 @@ def _other_scores(results: dict[str, Any]) -> list[str]:
 
 def _hardware(workdir: pathlib.Path) -> dict[str, str]:
   """Where the run was last started; empty where run.json is damaged."""
-  starts = read_json(workdir / "run.json").get("starts")
+  starts = read_result(workdir / "run.json").get("starts")
   if not starts:
     return {"device": "", "commit": ""}
   told = starts[-1]

@@ -26,6 +26,7 @@ from fmvae.storage import (
   InUseError,
   clear_partial,
   locked,
+  read_json,
   write_json,
   write_text,
 )
@@ -68,7 +69,7 @@ def write_start(workdir: pathlib.Path, seed: int, step: int) -> None:
   starts = []
   if path.exists():
     try:
-      starts = list(json.loads(path.read_text())["starts"])
+      starts = list(read_json(path)["starts"])
     except (ValueError, KeyError, TypeError):  # nothing depends on it
       path.replace(path.with_name("run.json.unreadable"))
       logging.warning("%s cannot be read and is set aside.", path)
@@ -127,11 +128,8 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
       "--workdir that launch.train was given."
     )
   try:
-    fields = json.loads(path.read_text())
-    if not isinstance(fields, dict):
-      raise ValueError("it holds no fields")
-    return ConfigDict(fields, type_safe=False)
-  except ValueError as error:
+    return ConfigDict(read_json(path), type_safe=False)
+  except (ValueError, RecursionError) as error:
     raise ValueError(
       f"{path} cannot be read ({error}). Restore it, or choose another "
       "--workdir."

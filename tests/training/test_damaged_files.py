@@ -18,7 +18,9 @@ def test_a_damaged_run_json_is_set_aside(text, tmp_path):
   assert (tmp_path / "run.json.unreadable").read_text() == text
 
 
-@pytest.mark.parametrize("text", ["", '{"seed": 1', "[1, 2]", "3"])
+@pytest.mark.parametrize(
+  "text", ["", '{"seed": 1', "[1, 2]", "3", "[" * 100_000]
+)
 def test_a_damaged_config_json_is_named(text, tmp_path):
   (tmp_path / "config.json").write_text(text)
   with pytest.raises(ValueError, match=r"config.json cannot be read \(.*\)"):
