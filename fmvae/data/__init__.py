@@ -9,6 +9,7 @@ To add a data set: a module with a TFDS builder that also is a
 
 from fmvae.data import binarisation
 from fmvae.data.archives import DataError
+from fmvae.data.arrays import from_arrays, hold_out, to_images
 from fmvae.data.batches import Batch, batch_indices, keep_labels
 from fmvae.data.catalogue import DATASETS, load
 from fmvae.data.feeds import Feed, feed
@@ -29,8 +30,11 @@ __all__ = [
   "batch_indices",
   "binarisation",
   "feed",
+  "from_arrays",
+  "hold_out",
   "keep_labels",
   "load",
   "resize_area",
   "resplit",
+  "to_images",
 ]

@@ -72,12 +72,29 @@ class Records:
     return out
 
 
+class Some:
+  """Some of the images of a split on disk."""
+
+  dtype = np.dtype(np.uint8)
+
+  def __init__(self, images: Images, rows: np.ndarray):
+    """`rows` are int `[n]`."""
+    self._images, self._rows = images, rows
+    self.shape = (len(rows), *images.shape[1:])
+
+  def __len__(self) -> int:
+    return len(self._rows)
+
+  def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+    return self._images[self._rows[rows]]  # type: ignore[no-any-return]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
   """One split of a data set.
 
   Attributes:
-    images: uint8 [N, H, W, C].
+    images: uint8 [N, H, W, C], or vectors, float32 [N, 1, 1, F].
     features: name -> int32 [N], -1 where missing.
     value_names: what the values 0, 1, .. of a feature are called, where they
       have names.
@@ -103,6 +120,15 @@ class ImageSet:
           f"must have shape {wanted}, one value an image, got "
           f"{np.shape(values)}."
         )
+
+  def take(self, rows: np.ndarray, split: str) -> "ImageSet":
+    """Some of the images, as a split of that name; int `[n]`, ascending."""
+    images = self.images
+    some = (
+      images[rows] if isinstance(images, np.ndarray) else Some(images, rows)
+    )
+    features = {name: values[rows] for name, values in self.features.items()}
+    return ImageSet(some, features, self.name, split, self.value_names)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
