@@ -16,13 +16,30 @@ from fmvae.model import phases as phases_lib
 from fmvae.model.priors import Prior, StandardNormal
 
 
+@dataclasses.dataclass(frozen=True)
+class DataSpec:
+  """What a model and its phases need to know of their data."""
+
+  image_shape: tuple[int, ...]  # (H, W, C)
+  num_train: int  # N
+  num_test: int
+  properties: tuple[Property, ...]  # that the config's labels name
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class Experiment:
-  """What a config describes."""
+class Design:
+  """What a config describes, once its data are known."""
 
   config: ConfigDict
+  spec: DataSpec
   model: Model  # with the prior of its last phase
   phases: tuple[Phase, ...]  # those that have steps, in order
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Experiment(Design):
+  """A design with the data themselves."""
+
   train: data.Split
   test: data.Split
 
@@ -47,6 +64,24 @@ def build(
       there (`fmvae.data.DataError`).
   """
   config_lib.validate(config)
+  sets = load_data(
+    config, data_dir=data_dir, manual_dir=manual_dir, load=load
+  )
+  return assemble(config, *sets)
+
+
+def load_data(
+  config: ConfigDict,
+  *,
+  data_dir: str | None = None,
+  manual_dir: str | None = None,
+  load: Callable[..., data.ImageSet] = data.load,
+) -> list[data.ImageSet]:
+  """The training and the test images of a config, as `build` takes them.
+
+  Raises:
+    ValueError: as `build`, of the data alone.
+  """
   dataset = config.dataset
   sets = [
     load(
@@ -63,7 +98,7 @@ def build(
       "config.dataset.resplit: ",
       lambda: data.resplit(sets, dataset.resplit, dataset.split_seed),
     )
-  return assemble(config, *sets)
+  return sets
 
 
 def assemble(
@@ -79,40 +114,68 @@ def assemble(
   Raises:
     ValueError: a config that does not go with the images, named by field.
   """
-  _check_sizes(config, train)
+  _check_sizes(config, len(train.images))
   properties = tuple(
     _property(config, train, test, entry) for entry in config.dataset.labels
   )
+  spec = DataSpec(
+    tuple(train.images.shape[1:]),
+    len(train.images),
+    len(test.images),
+    properties,
+  )
+  model, phases = _make(config, spec)
+  return Experiment(
+    config=config,
+    spec=spec,
+    model=model,
+    phases=phases,
+    train=_split(config, model, train, training=True),
+    test=_split(config, model, test, training=False),
+  )
+
+
+def from_spec(config: ConfigDict, spec: DataSpec) -> Design:
+  """What `build` makes of a config, without the data.
+
+  Args:
+    config: of the experiment.
+    spec: of its data.
+
+  Raises:
+    ValueError: an impossible config, or one that does not go with the data.
+  """
+  config_lib.validate(config)
+  _check_sizes(config, spec.num_train)
+  return Design(config, spec, *_make(config, spec))
+
+
+def _make(
+  config: ConfigDict, spec: DataSpec
+) -> tuple[Model, tuple[Phase, ...]]:
   likelihood = likelihoods.get(config.likelihood)
-  image_shape = train.images.shape[1:]
   model = Model(
     vae=config_lib.named(
       "config.network: ",
       lambda: networks.make(
         latent_dim=config.latent_dim,
-        image_shape=image_shape,
-        channels=likelihood.channels(image_shape[-1]),
+        image_shape=spec.image_shape,
+        channels=likelihood.channels(spec.image_shape[-1]),
         **config.network,
       ),
     ),
     likelihood=likelihood,
     prior=config_lib.make_prior(config),
     preprocessing=config_lib.make_preprocessing(config),
-    properties=properties,
+    properties=spec.properties,
   )
-  return Experiment(
-    config=config,
-    model=model,
-    phases=_phases(config, model.prior, properties, len(train.images)),
-    train=_split(config, model, train, training=True),
-    test=_split(config, model, test, training=False),
-  )
+  return model, _phases(config, model.prior, spec)
 
 
-def init(experiment: Experiment) -> TrainState:
+def init(design: Design) -> TrainState:
   """The state before the first step, by the config's seed."""
-  key = jax.random.key(experiment.config.seed)
-  return _init(experiment.model, experiment.phases[-1], key)
+  key = jax.random.key(design.config.seed)
+  return _init(design.model, design.phases[-1], key)
 
 
 _init = jax.jit(init_model, static_argnums=(0, 1))
@@ -134,8 +197,7 @@ def describe_data(experiment: Experiment) -> str:
   return "\n".join(lines)
 
 
-def _check_sizes(config: ConfigDict, train: data.ImageSet) -> None:
-  num = len(train.images)
+def _check_sizes(config: ConfigDict, num: int) -> None:
   for i, (_, k) in enumerate(config.factors):
     if k > num:
       raise ValueError(
@@ -150,17 +212,14 @@ def _check_sizes(config: ConfigDict, train: data.ImageSet) -> None:
 
 
 def _phases(
-  config: ConfigDict,
-  prior: Prior,
-  properties: Sequence[Property],
-  num_data: int,
+  config: ConfigDict, prior: Prior, spec: DataSpec
 ) -> tuple[Phase, ...]:
   """Pre-training, prior and joint phase (Sec. 2.4), those that have steps."""
   steps, rate = config.steps, float(config.learning_rate)
   svi = {k: v if v is None else float(v) for k, v in config.svi.items()}
   falling = steps.joint if config.learning_rate_decay == "cosine" else 0
   shared = {
-    "num_data": num_data,
+    "num_data": spec.num_train,
     "optimizer": phases_lib.adam(rate, steps.pretrain, falling),
   }
   pretrain = Phase(
@@ -185,9 +244,9 @@ def _phases(
       phases_lib.as_points(points), prior_end, steps.joint
     )
 
-  if properties:
+  if spec.properties:
     shared["supervision"] = Supervision(
-      factors=tuple(p.factor for p in properties),
+      factors=tuple(p.factor for p in spec.properties),
       delta=along(config.delta),
       optimizer=phases_lib.adam(float(config.named_learning_rate), 0, falling),
     )
