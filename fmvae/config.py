@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference
 
 from fmvae import likelihoods, networks, prior
-from fmvae.data import DATASETS, Preprocessing
+from fmvae.data import ARRAYS, DATASETS, Preprocessing
 from fmvae.model import phases, priors
 from fmvae.model.priors import Prior
 
@@ -359,7 +359,7 @@ def _check_factors(config: ConfigDict) -> None:
 
 def _check_dataset(config: ConfigDict) -> None:
   dataset = config.dataset
-  if dataset.name not in DATASETS:
+  if dataset.name not in (*DATASETS, ARRAYS):
     raise ValueError(
       f"config.dataset.name must be one of {DATASETS}, got "
       f"{_shown(dataset.name)}"

@@ -64,9 +64,7 @@ def build(
       there (`fmvae.data.DataError`).
   """
   config_lib.validate(config)
-  sets = load_data(
-    config, data_dir=data_dir, manual_dir=manual_dir, load=load
-  )
+  sets = load_data(config, data_dir=data_dir, manual_dir=manual_dir, load=load)
   return assemble(config, *sets)
 
 
@@ -147,6 +145,15 @@ def from_spec(config: ConfigDict, spec: DataSpec) -> Design:
   """
   config_lib.validate(config)
   _check_sizes(config, spec.num_train)
+  factors = config.factors
+  labels = [tuple(entry[:2]) for entry in config.dataset.labels]
+  if labels != [(p.factor, p.feature) for p in spec.properties] or any(
+    len(p.values) > factors[p.factor][1] for p in spec.properties
+  ):
+    raise ValueError(
+      f"config.dataset.labels = {labels} must be what the data are said to "
+      f"have, got {spec.properties}"
+    )
   return Design(config, spec, *_make(config, spec))
 
 

@@ -15,7 +15,9 @@ import sys
 from absl import flags
 
 from fmvae import evaluation
+from fmvae.data import Split
 from fmvae.storage import StorageError, storing, write_json
+from fmvae.trained import Trained
 from fmvae.training.report import file_name, report, say_written
 from launch import common, trained
 
@@ -52,29 +54,31 @@ def main(argv: list[str]) -> None:
   workdir = pathlib.Path(_WORKDIR.value)
   try:
     run = trained.restore(argv, workdir)
+    experiment = trained.experiment_of(run, workdir)
   except ValueError as error:
     sys.exit(f"error: {error}")
-  train, test = run.experiment.train, run.experiment.test
   result = evaluation.evaluate(
     run.model,
     run.state,
-    test,
-    num_data=len(train),
+    experiment.test,
+    num_data=run.design.spec.num_train,
     num_samples=_SAMPLES.value,
   )
   try:
     with storing(workdir, trained.ADVICE):
-      _report(run, workdir, result)
+      _report(run, workdir, experiment.test, result)
   except StorageError as error:
     sys.exit(f"error: {error}")
 
 
 def _report(
-  run: trained.Trained, workdir: pathlib.Path, result: evaluation.Evaluation
+  run: Trained,
+  workdir: pathlib.Path,
+  test: Split,
+  result: evaluation.Evaluation,
 ) -> None:
   """Prints and writes the result, then the estimate where it is asked for."""
-  step, total = int(run.state.step), run.experiment.phases[-1].end
-  test = run.experiment.test
+  step, total = run.step, run.total
   report(run.model, run.state, workdir, result, _SAMPLES.value, total)
   if _IMPORTANCE_SAMPLES.value:
     estimate = evaluation.importance_nll(

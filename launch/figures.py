@@ -83,8 +83,7 @@ def _of_run(
   """Draws the figure; the file names the step if that is not the last."""
   run = trained.restore_mixture(argv, workdir)
   if _OUT.value is None:
-    step, total = int(run.state.step), run.experiment.phases[-1].end
-    out = out.with_name(file_name(out.name, step, total))
+    out = out.with_name(file_name(out.name, run.step, run.total))
   options = _options_of_figure_4() if _FIGURE.value == "4" else {}
   draw, key = figures.OF_A_RUN[_FIGURE.value], jax.random.key(_KEY_SEED)
   return functools.partial(draw, run.model, run.state, key, **options), out

@@ -46,7 +46,8 @@ def main(argv: list[str]) -> None:
   workdir = pathlib.Path(_WORKDIR.value)
   try:
     run = trained.restore_mixture(argv, workdir)
-    train, test = run.experiment.train, run.experiment.test
+    experiment = trained.experiment_of(run, workdir)
+    train, test = experiment.train, experiment.test
     classifier = evaluation.train_classifier(
       run.model, train, test, _STEPS.value
     )
@@ -69,7 +70,7 @@ def main(argv: list[str]) -> None:
       ("generated", generated),
     )
   }
-  step, total = int(run.state.step), run.experiment.phases[-1].end
+  step, total = run.step, run.total
   name = file_name("judge.json", step, total)
   record |= {"step": step, "judge_steps": _STEPS.value}
   try:

@@ -1,17 +1,14 @@
 """The run that a program looks at, as its flags say."""
 
-import dataclasses
 import pathlib
 
-import jax
 from absl import flags
 
 from fmvae import config as config_lib
 from fmvae import experiment as experiment_lib
 from fmvae.experiment import Experiment
-from fmvae.model import Model, TrainState, model_at
-from fmvae.training import records
-from fmvae.training.checkpoints import Checkpoints
+from fmvae.trained import Trained, load
+from fmvae.training import host, records
 from launch import common
 
 flags.adopt_module_key_flags(common)
@@ -25,43 +22,16 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Trained:
-  """A run as it stood after some step."""
-
-  experiment: Experiment
-  model: Model  # with the prior that is in effect
-  state: TrainState  # on one device
-
-
 def restore(argv: list[str], workdir: pathlib.Path) -> Trained:
-  """A run by its own config, at the step that --checkpoint names.
+  """The model of a run, at the step that --checkpoint names.
 
   Raises:
     ValueError: the workdir holds no run, or no such state.
   """
-  config = records.read_config(workdir)
-  config_lib.named(
-    f"{workdir / 'config.json'}: ", lambda: config_lib.validate(config)
-  )
-  experiment = common.build(argv, config)
-  like = jax.eval_shape(lambda: experiment_lib.init(experiment))
-  which = _CHECKPOINT.value
-  with Checkpoints(workdir, config=config) as checkpoints:
-    if which == "newest":
-      step = None
-    elif which == "best":
-      step = checkpoints.best_step(like)
-    elif which.isdecimal() and int(which) in checkpoints.steps():
-      step = int(which)
-    else:
-      raise ValueError(
-        "--checkpoint must be 'newest', 'best' or one of the steps "
-        f"{checkpoints.steps()}, got {which}"
-      )
-    state = checkpoints.restore(like, step).state
-  model = model_at(experiment.model, experiment.phases, int(state.step))
-  return Trained(experiment, model, state)
+  common.set_up(argv)
+  run = load(workdir, _CHECKPOINT.value)
+  host.end_if_told()
+  return run
 
 
 def restore_mixture(argv: list[str], workdir: pathlib.Path) -> Trained:
@@ -70,12 +40,22 @@ def restore_mixture(argv: list[str], workdir: pathlib.Path) -> Trained:
   Raises:
     ValueError: also where it has none yet, or never will.
   """
-  found = restore(argv, workdir)
-  if not found.model.prior.factors:
-    phases = [p for p in found.experiment.phases if p.prior.factors]
-    when = f"begins after step {phases[0].start}" if phases else "never begins"
-    raise ValueError(
-      f"the run in {workdir} is at step {found.state.step}; its mixture {when},"
-      " and there is none to draw before"
-    )
-  return found
+  run = restore(argv, workdir)
+  config_lib.named(f"{workdir}: ", run.require_factors)
+  return run
+
+
+def experiment_of(run: Trained, workdir: pathlib.Path) -> Experiment:
+  """The run with its data, which are read as for training.
+
+  Raises:
+    ValueError: they are not there, or others than those that it trained on.
+  """
+  experiment = experiment_lib.build(
+    run.config,
+    data_dir=common.DATA_DIR.value,
+    manual_dir=common.MANUAL_DIR.value,
+  )
+  records.check_same_data(workdir, run.design.spec, experiment.spec)
+  host.end_if_told()
+  return experiment

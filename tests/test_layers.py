@@ -12,6 +12,7 @@ FLOORS = (
   ("fmvae.experiment",),
   ("fmvae.evaluation", "fmvae.figures"),
   ("fmvae.training",),
+  ("fmvae.trained",),
   ("fmvae.sweep",),
   ("launch",),
   ("experiments",),

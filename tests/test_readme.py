@@ -11,7 +11,8 @@ TEXT = (ROOT / "README.md").read_text()
 
 
 def test_example():
-  (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+  blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+  (code,) = (block for block in blocks if "prior.init" in block)
   loc = jax.random.normal(jax.random.key(2), (20, 64))
   names = {"loc": loc, "log_var": jnp.zeros_like(loc), "num_data": 1000}
   exec(code, names)

@@ -26,7 +26,8 @@ def encodings(
 ) -> tuple[Experiment, Encodings, Encodings]:
   """The experiment of a pre-trained run, its training and test encodings."""
   run = trained.restore(argv, workdir)
-  exp, key = run.experiment, jax.random.key(0)
+  exp = trained.experiment_of(run, workdir)
+  key = jax.random.key(0)
   train = run.model.encode(run.state, exp.train.images, key, training=True)
   test = run.model.encode(run.state, exp.test.images, key, training=False)
   return exp, train, test

@@ -11,13 +11,15 @@ from fmvae.data import binarisation
 from fmvae.data.archives import DataError
 from fmvae.data.arrays import from_arrays, hold_out, to_images
 from fmvae.data.batches import Batch, batch_indices, keep_labels
-from fmvae.data.catalogue import DATASETS, load
+from fmvae.data.catalogue import ARRAYS, DATASETS, load
 from fmvae.data.feeds import Feed, feed
 from fmvae.data.imagesets import Images, ImageSet, Records, Split, resplit
+from fmvae.data.pictures import read_pictures
 from fmvae.data.pixels import resize_area
 from fmvae.data.preprocessing import Preprocessing
 
 __all__ = [
+  "ARRAYS",
   "DATASETS",
   "Batch",
   "DataError",
@@ -34,6 +36,7 @@ __all__ = [
   "hold_out",
   "keep_labels",
   "load",
+  "read_pictures",
   "resize_area",
   "resplit",
   "to_images",

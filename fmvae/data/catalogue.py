@@ -23,6 +23,7 @@ _BUILDERS = {
 }
 
 DATASETS = tuple(_BUILDERS)
+ARRAYS = "arrays"  # the name of images that a user's program gives
 
 
 def load(
@@ -74,6 +75,11 @@ def _described(name: str | type[Described]) -> Any:
   """The class of the builder."""
   if not isinstance(name, str):
     return name
+  if name == ARRAYS:
+    raise DataError(
+      "The images of this run were arrays of another program, which are not "
+      "kept: fmvae.load works without them."
+    )
   if name not in _BUILDERS:
     raise DataError(
       f"The data set must be one of {', '.join(DATASETS)}, got {name!r}."

@@ -1,6 +1,6 @@
 """Scores of a trained model."""
 
-from fmvae.evaluation.bound import Evaluation, evaluate
+from fmvae.evaluation.bound import Evaluation, evaluate, score_images
 from fmvae.evaluation.classifier import (
   Classifier,
   classify_generated,
@@ -39,5 +39,6 @@ __all__ = [
   "importance_nll",
   "num_used",
   "perplexity",
+  "score_images",
   "train_classifier",
 ]

@@ -11,7 +11,7 @@ from absl import logging
 from jax import Array
 from tqdm import tqdm
 
-from fmvae.data import Split
+from fmvae.data import Images, Split
 from fmvae.evaluation.assigned import Assigned, Score, Scorer, by_factor
 from fmvae.evaluation.clustering import score_labels, score_unnamed
 from fmvae.evaluation.collapse import collapse_warning, num_used, perplexity
@@ -107,24 +107,7 @@ def evaluate(
     num_data: N, the size of the training set, for the global terms.
     num_samples: draws of z per image for the reconstruction term.
   """
-  keys = jax.random.split(jax.random.key(_SEED), len(test))
-  parts = []
-  with tqdm(
-    total=len(test) * num_samples,
-    desc="test set",
-    unit="draw",
-    delay=_PATIENCE_S,
-    leave=False,
-    disable=None,
-  ) as bar:
-    for rows in slices(len(test), _BATCH_SIZE):
-      images = test.images[rows]
-      parts.append(
-        _score_in_chunks(model, num_samples, state, keys[rows], images, bar)
-      )
-  terms, resp = jax.tree.map(
-    lambda *x: np.concatenate(x).astype(np.float64), *parts
-  )
+  terms, resp = score_images(model, state, test.images, num_samples=num_samples)
   bound = terms.bound
   mean_resp = [np.mean(gamma, 0) for gamma in resp]
   codes = tuple(np.argmax(gamma, -1) for gamma in resp)
@@ -144,6 +127,45 @@ def evaluate(
     perplexity=tuple(map(perplexity, mean_resp)),
     scores=tuple(score for score in found if score is not None),
   )
+
+
+def score_images(
+  model: Model,
+  state: TrainState,
+  images: Images,
+  *,
+  num_samples: int = 1,
+  key: Array | None = None,
+) -> tuple[Terms, tuple[np.ndarray, ...]]:
+  """The terms of eq. 11 of each image and its responsibilities, float64.
+
+  Args:
+    model: with the prior that is in effect.
+    state: on one device.
+    images: uint8 `[N, H, W, C]`, prepared as for testing.
+    num_samples: draws of z per image for the reconstruction term.
+    key: a PRNG key; that of every evaluation if None.
+  """
+  key = jax.random.key(_SEED) if key is None else key
+  keys = jax.random.split(key, len(images))
+  parts = []
+  with tqdm(
+    total=len(images) * num_samples,
+    desc="images",
+    unit="draw",
+    delay=_PATIENCE_S,
+    leave=False,
+    disable=None,
+  ) as bar:
+    for rows in slices(len(images), _BATCH_SIZE):
+      some = images[rows]
+      parts.append(
+        _score_in_chunks(model, num_samples, state, keys[rows], some, bar)
+      )
+  scored: tuple[Terms, tuple[np.ndarray, ...]] = jax.tree.map(
+    lambda *x: np.concatenate(x).astype(np.float64), *parts
+  )
+  return scored
 
 
 def _score_in_chunks(

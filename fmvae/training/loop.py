@@ -38,7 +38,7 @@ def prepare(
   workdir: pathlib.Path,
   devices: Sequence[jax.Device] | None = None,
 ) -> None:
-  """Makes the workdir and writes config.json, before any work.
+  """Makes the workdir, with config.json and data.json, before any work.
 
   Args:
     experiment: what will be trained.
@@ -47,9 +47,9 @@ def prepare(
 
   Raises:
     ValueError: a batch that does not divide by the devices, a model that does
-      not fit into their memory, a workdir that holds a run of another config,
-      is in use or cannot be written, or processes that do not see the same
-      data or the same workdir.
+      not fit into their memory, a workdir that holds a run of another config
+      or other data, is in use or cannot be written, or processes that do not
+      see the same data or the same workdir.
   """
   config = experiment.config
   devices = jax.devices() if devices is None else devices
@@ -67,7 +67,7 @@ def prepare(
   def write() -> None:
     try:
       workdir.mkdir(parents=True, exist_ok=True)
-      with records.held(workdir, config):
+      with records.held(workdir, config, experiment.spec):
         pass
     except OSError as error:
       raise ValueError(
@@ -154,7 +154,9 @@ def train(
       signals = stack.enter_context(signals or processes.Signals())
       processes.on_primary(
         # Again, since another run may have replaced the config in between.
-        lambda: stack.enter_context(records.held(workdir, experiment.config)),
+        lambda: stack.enter_context(
+          records.held(workdir, experiment.config, experiment.spec)
+        ),
         InUseError,
       )
       run = _Run(experiment, workdir, on_devices, per_call, signals, stack)
@@ -360,8 +362,13 @@ class _Run:
     self.newest_result = step, result
     if step < self.total:  # the last one is reported
       self.bar.say(f"step {step} ({phase.name}), test set: {result}")
-      if processes.is_primary():
-        result.warn_of_collapse()
+
+  def _mixture_has_seen_all(self) -> bool:
+    """Whether it had the time to find its components; a smoke run does not."""
+    starts = [p.start for p in self.experiment.phases if p.prior.factors]
+    steps = self.total - min(starts, default=self.total)
+    num = self.experiment.spec.num_train
+    return steps * self.experiment.config.batch_size >= num
 
   def _score(self, state: TrainState) -> Evaluation:
     train, test = self.experiment.train, self.experiment.test
@@ -438,4 +445,6 @@ class _Run:
         num_samples=1,
         total=self.total,
       )
+      if self._mixture_has_seen_all():
+        result.warn_of_collapse()
     return result

@@ -1,6 +1,7 @@
 """What a run writes down beside its checkpoints."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -22,6 +23,8 @@ from tensorboardX.summary import scalar
 from fmvae import prior
 from fmvae.evaluation.assigned import by_factor
 from fmvae.evaluation.collapse import num_used, perplexity
+from fmvae.experiment import DataSpec
+from fmvae.model import Property
 from fmvae.storage import (
   InUseError,
   clear_partial,
@@ -33,6 +36,7 @@ from fmvae.storage import (
 
 _FILES = (
   "config.json",
+  "data.json",
   "metrics.jsonl",
   "results.json",
   "run.json",
@@ -141,6 +145,88 @@ def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:
   write_text(workdir / "config.json", config.to_json(indent=2) + "\n")
 
 
+def read_data(workdir: pathlib.Path) -> DataSpec:
+  """What the model of a run needs to know of its data.
+
+  Raises:
+    ValueError: data.json is not there, or damaged.
+  """
+  path = workdir / "data.json"
+  if not path.is_file():
+    raise ValueError(
+      f"workdir {workdir} has no {path.name}, which a run of this version "
+      f"begins with: python -m launch.train --workdir={workdir} writes it"
+    )
+  try:
+    return _as_spec(json.loads(path.read_text()))
+  except (ValueError, KeyError, TypeError, RecursionError) as error:
+    raise ValueError(
+      f"{path} cannot be read ({type(error).__name__}: {error}). Move it away; "
+      f"python -m launch.train --workdir={workdir} writes it anew."
+    ) from error
+
+
+def _as_spec(fields: dict[str, Any]) -> DataSpec:
+  """From JSON; raises where anything is of another kind."""
+
+  def number(value: Any) -> int:
+    if type(value) is not int or value < 0:
+      raise ValueError(f"{value!r} is no count")
+    return value
+
+  def text(value: Any) -> str:
+    if not isinstance(value, str):
+      raise ValueError(f"{value!r} is no name")
+    return value
+
+  properties = tuple(
+    Property(
+      number(of["factor"]),
+      text(of["feature"]),
+      tuple(map(number, of["values"])),
+      tuple(map(text, of["names"])),
+    )
+    for of in fields["properties"]
+  )
+  if any(len(p.names) != len(p.values) for p in properties):
+    raise ValueError("a property needs a name for each of its values")
+  height, width, channels = map(number, fields["image_shape"])
+  return DataSpec(
+    (height, width, channels),
+    number(fields["num_train"]),
+    number(fields["num_test"]),
+    properties,
+  )
+
+
+def _check_data(workdir: pathlib.Path, spec: DataSpec) -> None:
+  """Does nothing where a run has no data.json, or one of these data.
+
+  Raises:
+    ValueError: it is of other data; lists the differences.
+  """
+  if (workdir / "data.json").exists():
+    check_same_data(workdir, read_data(workdir), spec)
+
+
+def check_same_data(
+  workdir: pathlib.Path, there: DataSpec, here: DataSpec
+) -> None:
+  """Raises ValueError, with the differences, unless both are the same."""
+  pairs = (
+    (field.name, getattr(there, field.name), getattr(here, field.name))
+    for field in dataclasses.fields(there)
+  )
+  differing = [
+    f"{name}: {a!r} there, {b!r} here" for name, a, b in pairs if a != b
+  ]
+  if differing:
+    raise ValueError(
+      f"the run in {workdir} has other data ({'; '.join(differing)}). Put "
+      "back what it was trained on, or choose another --workdir."
+    )
+
+
 def check_workdir(workdir: pathlib.Path) -> None:
   """Raises ValueError for a file in the place of a folder, or the reverse."""
   wrong = [workdir / name for name in _FILES if (workdir / name).is_dir()]
@@ -154,15 +240,17 @@ def check_workdir(workdir: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def held(workdir: pathlib.Path, config: ConfigDict) -> Iterator[None]:
-  """Holds a workdir, with config.json in it, for a run.
+def held(
+  workdir: pathlib.Path, config: ConfigDict, spec: DataSpec
+) -> Iterator[None]:
+  """Holds a workdir, with config.json and data.json in it, for a run.
 
   A run that ended before its first checkpoint has left nothing of worth: its
   config is replaced.
 
   Raises:
-    InUseError: another run is at work there, or one of another config has left
-      a state or a result; lists the differences.
+    InUseError: another run is at work there, or one of another config or of
+      other data has left a state or a result; lists the differences.
     ValueError: there is a file in the place of a folder, or the reverse.
   """
   with locked(workdir):
@@ -172,9 +260,11 @@ def held(workdir: pathlib.Path, config: ConfigDict) -> Iterator[None]:
     if any(any(workdir.glob(pattern)) for pattern in left):
       try:
         check_config(workdir, config)
+        _check_data(workdir, spec)
       except ValueError as error:
         raise InUseError(str(error)) from error
     write_config(workdir, config)
+    write_json(workdir / "data.json", dataclasses.asdict(spec))
     yield
 
 

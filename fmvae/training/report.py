@@ -52,7 +52,6 @@ def report(
   """
   step = int(state.step)
   print(f"step {step}, test set: {result}")
-  result.warn_of_collapse()
   written = [file_name("results.json", step, total)]
   properties = result.score(PropertyScores)
   matrices = properties.matrices if properties else ()

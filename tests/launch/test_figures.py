@@ -123,7 +123,7 @@ def test_options_of_a_figure_of_a_run(finished, tmp_path):
     None,
     None,
     None,
-    "error: --checkpoint must be 'newest', 'best' or one of the steps "
+    "error: checkpoint must be 'newest', 'best' or one of the steps "
     "[8, 12], got 9",
     "error: components of factor 0 must be from 0 to 19, got [20]",
     "error: --components must be numbers such as 3,17,20, got 3,a",
@@ -174,9 +174,9 @@ def test_errors_of_tables_and_runs(prepared, tmp_path, table):
     "error: rows must hold at least one result, got none",
     f"error: --table {tmp_path / 'picture'} is not a CSV file",
     "error: rows of run 'a' hold K = '4', seed 0 twice",
-    f"error: the run in {tmp_path / '3'} is at step 3; its mixture begins "
+    f"error: {tmp_path / '3'}: the run is at step 3; its mixture begins "
     "after step 4,",
-    f"error: the run in {tmp_path / '4'} is at step 4; its mixture begins "
+    f"error: {tmp_path / '4'}: the run is at step 4; its mixture begins "
     "after step 4,",
     "error: [Errno 2] No such file or directory: 'no.csv'",
     "error: --figure=3 needs a --table",

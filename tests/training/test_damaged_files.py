@@ -6,7 +6,10 @@ import pytest
 
 from fmvae import config as config_lib
 from fmvae import storage
+from fmvae.experiment import DataSpec
 from fmvae.training import records
+
+SPEC = DataSpec((8, 8, 1), 10, 2, ())
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"starts": 3}', "null"])
@@ -28,7 +31,8 @@ def test_a_damaged_config_json_is_named(text, tmp_path):
 
 
 @pytest.mark.parametrize(
-  "name", ["config.json", "metrics.jsonl", "results.json", "run.json"]
+  "name",
+  ["config.json", "data.json", "metrics.jsonl", "results.json", "run.json"],
 )
 def test_a_folder_in_the_place_of_a_file_is_named(name, tmp_path):
   (tmp_path / name).mkdir()
@@ -48,7 +52,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(name, tmp_path):
 def hold(workdir, **fields):
   config = config_lib.default()
   config.update(fields)
-  with records.held(workdir, config):
+  with records.held(workdir, config, SPEC):
     assert storage.is_locked(workdir)
 
 

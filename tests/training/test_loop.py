@@ -154,6 +154,7 @@ def test_a_run_leaves_what_a_person_looks_for(finished):
     ".lock",
     "checkpoints",
     "config.json",
+    "data.json",
     "metrics.jsonl",
     "results.json",
     "run.json",

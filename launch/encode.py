@@ -1,0 +1,142 @@
+"""Writes what a trained model makes of images: codes, q(r|x) and q(z|x).
+
+  python -m launch.encode --workdir=runs/shapes --out=codes.npz
+  python -m launch.encode --workdir=runs/shapes --images=FOLDER --out=codes.csv
+
+By default it takes the test images of the run's data set. --images names a
+folder of PNG and JPEG files, or an .npz file with an array called images.
+"""
+
+import csv
+import pathlib
+import sys
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from fmvae import data
+from fmvae import experiment as experiment_lib
+from fmvae.storage import StorageError, replacing, storing
+from fmvae.trained import Trained
+from launch import common, trained
+
+flags.adopt_module_key_flags(trained)  # --help shows them too
+_WORKDIR = flags.DEFINE_string(
+  "workdir",
+  None,
+  "The folder of a run that launch.train has made.",
+  required=True,
+)
+_IMAGES = flags.DEFINE_string(
+  "images",
+  None,
+  "A folder of PNG and JPEG files, or an .npz file with an array called "
+  "images, in place of the images of the run's data set.",
+)
+_SPLIT = flags.DEFINE_enum(
+  "split", "test", ["train", "test"], "Which images of the run's data set."
+)
+_OUT = flags.DEFINE_string(
+  "out", None, "The .npz or .csv file to write.", required=True
+)
+
+
+def _read(run: Trained) -> tuple[np.ndarray, list[str]]:
+  """The images, and what each is called."""
+  if _IMAGES.value is not None:
+    path = pathlib.Path(_IMAGES.value)
+    if path.is_dir():
+      return data.read_pictures(path, run.design.spec.image_shape)
+    images = _array(path)
+  else:
+    train, test = experiment_lib.load_data(
+      run.config,
+      data_dir=common.DATA_DIR.value,
+      manual_dir=common.MANUAL_DIR.value,
+    )
+    images = (test if _SPLIT.value == "test" else train).images[:]
+  return images, [str(n) for n in range(len(images))]
+
+
+def _array(path: pathlib.Path) -> np.ndarray:
+  try:
+    with np.load(path, allow_pickle=False) as found:
+      images: np.ndarray = found["images"]
+      return images
+  except FileNotFoundError:
+    raise ValueError(f"--images {path} is not there") from None
+  except Exception as error:  # of any kind, from any file
+    raise ValueError(
+      f"--images {path} must be a folder, or an .npz file with an array called "
+      f"images ({' '.join(str(error).split())})"
+    ) from None
+
+
+def _describe(run: Trained, images: Any, names: list[str]) -> dict[str, Any]:
+  """The arrays to write, by name."""
+  loc, log_var = run.encode(images)
+  arrays: dict[str, Any] = {"image": np.array(names)}
+  if run.factors:
+    resp = run.responsibilities(loc, log_var)
+    arrays["codes"] = np.stack([np.argmax(gamma, -1) for gamma in resp], -1)
+    arrays["factors"] = np.array([factor.name for factor in run.factors])
+    for factor, gamma in zip(run.factors, resp, strict=True):
+      arrays[f"responsibilities/{factor.name}"] = gamma
+      arrays[f"components/{factor.name}"] = np.array(factor.components)
+  return arrays | {"loc": loc, "log_var": log_var}
+
+
+def _write_csv(
+  path: pathlib.Path, run: Trained, arrays: dict[str, Any]
+) -> None:
+  """A row for each image; a code is the name of the component."""
+  columns: dict[str, Any] = {"image": arrays["image"]}
+  for i, factor in enumerate(run.factors):
+    columns[f"code/{factor.name}"] = [
+      factor.components[k] for k in arrays["codes"][:, i]
+    ]
+  for factor in run.factors:
+    gamma = arrays[f"responsibilities/{factor.name}"]
+    for k, name in enumerate(factor.components):
+      columns[f"responsibility/{factor.name}/{name}"] = gamma[:, k]
+  for name in ("loc", "log_var"):
+    columns |= {f"{name}/{d}": of for d, of in enumerate(arrays[name].T)}
+  with path.open("w", newline="") as file:
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(columns)
+    rows.writerows(zip(*columns.values(), strict=True))
+
+
+def main(argv: list[str]) -> None:
+  """Reads images, describes them and writes the file."""
+  workdir, out = pathlib.Path(_WORKDIR.value), pathlib.Path(_OUT.value)
+  try:
+    if out.suffix not in (".npz", ".csv"):
+      raise ValueError(f"--out must end in .npz or .csv, got {out}")
+    if not out.parent.is_dir():
+      raise ValueError(
+        f"--out is in the folder {out.parent}, which is not there"
+      )
+    run = trained.restore(argv, workdir)
+    images, names = _read(run)
+    arrays = _describe(run, images, names)
+    with storing(out.parent, trained.ADVICE), replacing(out) as temporary:
+      if out.suffix == ".npz":
+        np.savez(temporary, **arrays)
+      else:
+        _write_csv(temporary, run, arrays)
+  except (OSError, StorageError, ValueError) as error:
+    sys.exit(f"error: {error}")
+  print(f"written to {out}: {len(names):,} images")
+  if out.suffix == ".csv":
+    print(f"  read it by pandas.read_csv({str(out)!r}); columns: image,")
+    print("  code/FACTOR, responsibility/FACTOR/COMPONENT, loc/D, log_var/D")
+  else:
+    print(f"  read it by numpy.load({str(out)!r}); arrays:")
+    for name, array in arrays.items():
+      print(f"  {name} {list(array.shape)}")
+
+
+if __name__ == "__main__":
+  common.run(main)

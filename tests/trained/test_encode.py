@@ -1,0 +1,118 @@
+"""The program that writes codes, and a model without its training data."""
+
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+
+import fmvae
+
+ROOT = pathlib.Path(__file__).parents[2]
+# All in one process, since starting one takes seconds.
+MANY = """
+import json, sys
+sys.modules["tensorflow_datasets"] = sys.modules["matplotlib"] = None
+from absl import flags
+from absl.testing import flagsaver
+from launch import encode
+ends = []
+for line in json.loads(sys.argv[1]):
+  with flagsaver.flagsaver():
+    try:
+      ends.append(encode.main(flags.FLAGS(["encode", *line])))
+    except SystemExit as end:
+      ends.append(end.code)
+print(json.dumps(ends))
+"""
+
+
+def test_codes_of_any_images(tiny, tmp_path):
+  exp, workdir = tiny
+  images = exp.test.images[:5]
+  folder = tmp_path / "pictures"
+  (folder / "below").mkdir(parents=True)
+  names = ["0.png", "1.png", "2.png", "3.png", "below/4.png"]
+  for name, image in zip(names, images, strict=True):
+    cv2.imwrite(str(folder / name), image[..., ::-1])
+  small, empty = tmp_path / "small", tmp_path / "empty"
+  small.mkdir()
+  empty.mkdir()
+  cv2.imwrite(str(small / "a.jpg"), images[0, :9])
+  np.savez(tmp_path / "images.npz", images=images / 255)
+  np.savez(tmp_path / "others.npz", x=images)
+  run = f"--workdir={workdir}"
+
+  def line(images, out):
+    return (run, f"--images={tmp_path / images}", f"--out={tmp_path / out}")
+
+  lines = [
+    line("images.npz", "a.npz"),
+    line("pictures", "a.csv"),
+    (*line("pictures", "early.csv"), "--checkpoint=2"),
+    line("small", "b.csv"),
+    line("empty", "b.csv"),
+    line("others.npz", "b.csv"),
+    line("nowhere", "b.csv"),
+    line("images.npz", "b.txt"),
+    line("images.npz", "no/b.csv"),
+  ]
+  done = subprocess.run(
+    [sys.executable, "-c", MANY, json.dumps(lines)],
+    cwd=ROOT,
+    env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    capture_output=True,
+    text=True,
+    timeout=300,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  *printed, ends = done.stdout.splitlines()
+  ends = json.loads(ends)
+  assert ends[:3] == [None] * 3
+  for end, message in zip(
+    ends[3:],
+    [
+      "a.jpg must have 32 x 32 pixels",
+      "holds no picture (.png, .jpg, .jpeg)",
+      "with an array called images (",
+      "nowhere is not there",
+      "--out must end in .npz or .csv",
+      "no, which is not there",
+    ],
+    strict=True,
+  ):
+    assert end.startswith("error: ")
+    assert message in end
+  assert f"written to {tmp_path / 'a.npz'}: 5 images" in printed
+  assert "  codes [5, 5]" in printed
+  assert not (tmp_path / "b.csv").exists()
+  model = fmvae.load(workdir)
+  loc, _ = model.encode(images)
+  resp, codes = model.assign(images), model.codes(images)
+  with np.load(tmp_path / "a.npz") as arrays:
+    np.testing.assert_array_equal(arrays["codes"], codes)
+    np.testing.assert_allclose(arrays["loc"], loc, atol=1e-5)
+    np.testing.assert_allclose(
+      arrays["responsibilities/colour"], resp[1], atol=1e-5
+    )
+    assert arrays["components/shape"].tolist() == ["disc", "bar", "triangle"]
+  with (tmp_path / "a.csv").open(newline="") as file:
+    rows = list(csv.DictReader(file))
+  assert [row["image"] for row in rows] == names
+  colours = model.factors[1].components
+  assert [row["code/colour"] for row in rows] == [
+    colours[k] for k in codes[:, 1]
+  ]
+  np.testing.assert_allclose(
+    [float(row["responsibility/colour/red"]) for row in rows],
+    resp[1][:, 0],
+    atol=1e-5,
+  )
+  with (tmp_path / "early.csv").open() as file:
+    head = file.readline().split(",")
+  assert head[:2] == ["image", "loc/0"]

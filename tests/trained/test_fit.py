@@ -1,0 +1,66 @@
+"""`fmvae.fit`: the launch's training, from arrays."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import fmvae
+from fmvae import data
+from tests.named import few_shapes
+
+TINY = {"network": {"name": "mlp", "hidden": (8,)}, "log_every": 4}
+
+
+def test_arrays_become_a_trained_model(tmp_path):
+  found = few_shapes("shapes", "test")
+  names = np.array(found.value_names["colour"])[found.features["colour"]]
+  names[:20] = ""  # unknown
+  model = fmvae.fit(
+    found.images / np.float32(255),
+    labels={"colour": names},
+    factors=((4, 4), (6, 3)),
+    steps=12,
+    workdir=tmp_path / "run",
+    init_encodings=40,
+    **TINY,
+  )
+  assert (model.step, model.total) == (12, 12)
+  assert model.factors[0].name == "colour"
+  assert model.factors[0].components == ("blue", "green", "red", "yellow")
+  assert model.sample(2, {"colour": "red"}).shape == (2, 32, 32, 3)
+  kept = json.loads((tmp_path / "run" / "data.json").read_text())
+  assert (kept["num_train"], kept["num_test"]) == (54, 6)
+  whole = data.from_arrays(found.images)
+  _, test = data.hold_out(whole, 0.1, seed=0)
+  result = json.loads((tmp_path / "run" / "results.json").read_text())
+  np.testing.assert_allclose(
+    model.score(test.images).mean(), result["bound"], rtol=1e-6
+  )
+  again = fmvae.load(tmp_path / "run")
+  jax.tree.map(
+    np.testing.assert_array_equal, model.state.params, again.state.params
+  )
+  with pytest.raises(ValueError, match="were arrays of another program"):
+    data.load("arrays", "test")
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"learning_rates": 1}, "config.learning_rates is not a field; config"),
+    ({"dataset": {"nme": 1}}, "config.dataset.nme is not a field; config.data"),
+    ({"factors": ((4, 0),)}, r"config.factors\[0\] = \(D, K\) must be"),
+    ({"steps": -1}, "config.steps.prior must be an integer"),
+    ({"test_fraction": 2}, r"test_fraction must be in \(0, 1\), got 2"),
+    ({"labels": {"a": [1, 2]}}, "must be one for each of 60 images, got 2"),
+    ({"batch_size": 64}, "config.batch_size = 64 is more than the 54"),
+    ({"network": {"name": "vgg"}}, "vgg"),
+  ],
+)
+def test_what_is_wrong_costs_a_sentence(options, message, tmp_path):
+  images = few_shapes("shapes", "test").images
+  with pytest.raises(ValueError, match=message):
+    fmvae.fit(images, workdir=tmp_path / "run", **options)
+  assert not (tmp_path / "run").exists()
