@@ -38,7 +38,7 @@ def fit(
       where unknown, or strings, '' where unknown. A factor will stand for each.
     factors: (D, K) of each factor, those of the labels first; by default one
       for each label and one more.
-    steps: of training in all, or of each phase, as in `config.steps`.
+    steps: of training in all, or of each phase as in `config.steps`, 0 for others.
     test_fraction: of the images.
     workdir: where the run is kept, and continued if it is there already; by
       default a temporary folder, of which nothing is left.
@@ -84,8 +84,9 @@ def _config(
   if factors is None:
     of_labels = [(max(4, len(v) - 1), max(len(v), 1)) for v in values.values()]
     factors = (*of_labels, (16, 16))
-  config.factors = tuple(map(tuple, factors))
-  config.latent_dim = sum(size for size, _ in config.factors)
+  config.factors = factors
+  with contextlib.suppress(TypeError, ValueError):  # which `validate` names
+    config.latent_dim = sum(size for size, _ in factors)
   config.dataset.name = data.ARRAYS
   config.dataset.labels = tuple(
     (i, name, of) for i, (name, of) in enumerate(values.items())
@@ -96,7 +97,13 @@ def _config(
     config.dataset.binarisation, config.likelihood = "none", "gaussian"
   if shape in ((32, 32, 3), (64, 64, 3)):
     config.network = {"name": "conv64", "width": 16}
-  if not isinstance(steps, Mapping):
+  if isinstance(steps, Mapping):
+    steps = dict.fromkeys(config.steps, 0) | dict(steps)
+  elif not isinstance(steps, int):
+    raise ValueError(
+      f"steps must be an integer, or one for each phase, got {steps!r}"
+    )
+  else:
     pretrain, prior = (0 if values else steps // 2), steps // 8
     steps = {
       "pretrain": pretrain,
@@ -107,7 +114,7 @@ def _config(
   devices = jax.device_count()
   most = max(1, round((1 - test_fraction) * num))
   config.batch_size = max(1, min(64, most) // devices) * devices
-  _override(config, {"steps": dict(steps), **fields})
+  _override(config, {"steps": steps, **fields})
   config_lib.validate(config)
   return config
 

@@ -1,6 +1,7 @@
 """The whole loop on real digits: files, resume, faults."""
 
 import contextlib
+import dataclasses
 import functools
 import io
 import json
@@ -183,6 +184,34 @@ def test_a_run_leaves_what_a_person_looks_for(finished):
   before = (workdir / "metrics.jsonl").read_text()
   assert train(exp, workdir) == result
   assert (workdir / "metrics.jsonl").read_text() == before
+
+
+def test_a_collapse_is_told_at_the_end_and_of_no_smoke_run(
+  finished, tmp_path, caplog
+):
+  exp, workdir, _ = finished
+  state = newest(exp, workdir).state
+  (factor,) = state.prior.factors
+  one = dataclasses.replace(factor, c=factor.c.at[0].set(1e9))
+  state = state.replace(prior=dataclasses.replace(state.prior, factors=(one,)))
+  # The mixture of 8 steps has seen 64 images: not all, then all of them.
+  for num_train, times in ((1500, 0), (64, 1)):
+    spec = dataclasses.replace(exp.spec, num_train=num_train)
+    of_spec = dataclasses.replace(exp, spec=spec)
+    place = tmp_path / str(num_train)
+    loop.prepare(of_spec, place, jax.devices()[:1])
+    with checkpoints.Checkpoints(place, keep=1) as saved:
+      saved.save(checkpoints.Saved(state))
+    train(of_spec, place)
+    assert caplog.text.count("The mixture has collapsed") == times
+
+
+def test_a_run_is_not_continued_on_other_data(finished):
+  exp, workdir, _ = finished
+  fewer = dataclasses.replace(exp.spec, num_train=1400)
+  message = r"has other data \(num_train: 1500 there, 1400 here\)"
+  with pytest.raises(storage.InUseError, match=message):
+    train(dataclasses.replace(exp, spec=fewer), workdir)
 
 
 def test_a_result_comes_after_the_checkpoint_that_it_is_about(
