@@ -1,5 +1,7 @@
 """Samples of the whole prior, of each component, and of p(x|z) (Figure 5)."""
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 from jax import Array
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 
 from fmvae.figures import tiles
 from fmvae.model import Model, TrainState
+from fmvae.prior import Usage
 
 _GRID = 10  # samples of the whole prior, to a side
 _ROWS = 12  # components shown of a factor
@@ -18,9 +21,9 @@ _DRAWS = 6  # rows of figure 5
 def component_samples(model: Model, state: TrainState, key: Array) -> Figure:
   """Draws p(x|z) means: at left of any z, at right component by component.
 
-  A row at the right is a component of a factor, those with the largest share
-  first and the pruned ones marked: the mean of 100 samples, then 8 of them.
-  The other factors are drawn from the prior.
+  A row at the right is a component of a factor, by its name where it has one,
+  those with the largest share first: the mean of 100 samples, then 8 of them.
+  The other factors are drawn from the prior. Pruned components are left out.
 
   Args:
     model: what was trained.
@@ -30,32 +33,58 @@ def component_samples(model: Model, state: TrainState, key: Array) -> Figure:
   num_factors = len(model.prior.factors)
   usages = model.usage(state)
   grid_key, *factor_keys = jax.random.split(key, num_factors + 1)
-  figure = Figure(figsize=(6 + 5.5 * num_factors, 6.6), layout="constrained")
-  axes = figure.subplots(1, 1 + num_factors, squeeze=False)[0]
+  shown = [_largest(usage) for usage in usages]
+  columns = _columns([len(order) for order in shown])
+  figure = Figure(figsize=(6 + 5.5 * len(columns), 6.6), layout="constrained")
+  grid = figure.add_gridspec(1, 1 + len(columns))
   free = np.full((1, _MEAN_OF, num_factors), -1)
   samples = tiles.decode(model, state, grid_key, free)
-  tiles.show(axes[0], samples.reshape(_GRID, _GRID, *samples.shape[2:]))
-  axes[0].set_title("Samples of the prior")
-  for i, (usage, subkey) in enumerate(zip(usages, factor_keys, strict=True)):
-    share = np.asarray(usage.share)
-    order = np.argsort(-share)[:_ROWS]
-    chosen = np.full((len(order), _MEAN_OF, num_factors), -1)
-    chosen[..., i] = order[:, None]
-    images = tiles.decode(model, state, subkey, chosen)
-    means = np.mean(images, 1, keepdims=True)
-    axis = axes[1 + i]
-    tiles.show(axis, np.concatenate([means, images[:, :_COLUMNS]], 1))
-    pruned = np.asarray(usage.pruned)[order]
-    labels = [
-      f"{k}: {'pruned' if gone else f'{100 * share[k]:.1f} %'}"
-      for k, gone in zip(order, pruned, strict=True)
-    ]
-    tiles.label_rows(axis, images.shape[2], labels, pruned)
-    axis.set_title(
-      f"Factor {i}: {min(_ROWS, len(share))} of {len(share)} components, "
-      "mean and samples"
-    )
+  axis = figure.add_subplot(grid[0])
+  tiles.show(axis, samples.reshape(_GRID, _GRID, *samples.shape[2:]))
+  axis.set_title("Samples of the prior")
+  named = {p.factor: p for p in model.properties}
+  for column, factors in enumerate(columns):
+    heights = [len(shown[i]) for i in factors]
+    parts = grid[1 + column].subgridspec(len(factors), 1, height_ratios=heights)
+    for part, i in zip(parts, factors, strict=True):
+      chosen = np.full((len(shown[i]), _MEAN_OF, num_factors), -1)
+      chosen[..., i] = shown[i][:, None]
+      images = tiles.decode(model, state, factor_keys[i], chosen)
+      means = np.mean(images, 1, keepdims=True)
+      axis = figure.add_subplot(part)
+      tiles.show(axis, np.concatenate([means, images[:, :_COLUMNS]], 1))
+      names = dict(enumerate(named[i].names)) if i in named else {}
+      share = np.asarray(usages[i].share)
+      labels = [
+        f"{names.get(k, k)}: {100 * share[k]:.1f} %" for k in shown[i].tolist()
+      ]
+      is_pruned = np.zeros(len(labels), bool)
+      tiles.label_rows(axis, images.shape[2], labels, is_pruned)
+      title = f"Factor {i}" + (f", {named[i].feature}" if i in named else "")
+      axis.set_title(
+        f"{title}: {len(labels)} of {len(share)} components, mean and samples"
+      )
   return figure
+
+
+def _largest(usage: Usage) -> np.ndarray:
+  """The components that are shown, int `[n]`: one at least."""
+  order = np.argsort(-np.asarray(usage.share))
+  kept = order[~np.asarray(usage.pruned)[order]]
+  return (kept if len(kept) else order[:1])[:_ROWS]
+
+
+def _columns(heights: Sequence[int]) -> list[list[int]]:
+  """Which factors stand below each other, so that little stays white."""
+  out: list[list[int]] = []
+  left = 0
+  for i, height in enumerate(heights):
+    if height > left:
+      out.append([])
+      left = _ROWS
+    out[-1].append(i)
+    left -= height
+  return out
 
 
 def mean_std_sample(model: Model, state: TrainState, key: Array) -> Figure:

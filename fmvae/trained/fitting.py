@@ -38,7 +38,8 @@ def fit(
       where unknown, or strings, '' where unknown. A factor will stand for each.
     factors: (D, K) of each factor, those of the labels first; by default one
       for each label and one more.
-    steps: of training in all, or of each phase as in `config.steps`, 0 for others.
+    steps: of training in all, or of each phase as in `config.steps`; 0 of those
+      that are not named.
     test_fraction: of the images.
     workdir: where the run is kept, and continued if it is there already; by
       default a temporary folder, of which nothing is left.

@@ -1,4 +1,4 @@
-"""The picture of samples stays finite and marks pruned components."""
+"""The picture of samples stays finite and leaves pruned components out."""
 
 import dataclasses
 
@@ -14,9 +14,10 @@ from fmvae import experiment, figures, prior
 from fmvae.figures import tiles
 
 
-def test_pruned_components_are_marked_and_finite(prepared):
+def test_pruned_components_are_left_out_and_names_are_said(prepared):
   config = digits.get_config("smoke")
   config.factors = ((12, 5), (4, 2))
+  config.dataset.labels = ((1, "label", (7, 3)),)
   exp = experiment.build(config, data_dir=prepared)
   state = experiment.init(exp)
   # Component 3 of factor 0 back at the hyperprior: 0.02 degrees of freedom.
@@ -31,8 +32,12 @@ def test_pruned_components_are_marked_and_finite(prepared):
   axes = figure.axes
   assert len(axes) == 3
   labels = [t.get_text() for t in axes[1].get_yticklabels()]
-  assert labels[-1] == "3: pruned"
-  assert sum("pruned" in label for label in labels) == 1
+  assert sorted(label[:3] for label in labels) == ["0: ", "1: ", "2: ", "4: "]
+  names = [t.get_text() for t in axes[2].get_yticklabels()]
+  assert sorted(name.partition(":")[0] for name in names) == ["3", "7"]
+  assert axes[2].get_title().startswith("Factor 1, label: 2 of 2 components")
+  # The second factor stands below the first one.
+  assert axes[1].get_subplotspec().colspan == axes[2].get_subplotspec().colspan
   for axis in axes:
     assert np.isfinite(axis.images[0].get_array()).all()
   assert jnp.isfinite(state.prior.factors[0].m).all()

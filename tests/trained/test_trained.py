@@ -58,7 +58,7 @@ def test_its_numbers_are_those_of_the_evaluation(tiny, model):
     right = codes[:, i] == test.features[matrix.feature]
     np.testing.assert_allclose(np.mean(right), matrix.accuracy)
   loc, log_var = model.encode(test.images)
-  of_state = prior.responsibilities(model.state.prior, loc, log_var)
+  of_state = jax.jit(prior.responsibilities)(model.state.prior, loc, log_var)
   for ours, theirs in zip(resp, of_state, strict=True):
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
