@@ -46,12 +46,12 @@ def component_samples(model: Model, state: TrainState, key: Array) -> Figure:
   for column, factors in enumerate(columns):
     heights = [len(shown[i]) for i in factors]
     parts = grid[1 + column].subgridspec(len(factors), 1, height_ratios=heights)
-    for part, i in zip(parts, factors, strict=True):
+    for row, i in enumerate(factors):
       chosen = np.full((len(shown[i]), _MEAN_OF, num_factors), -1)
       chosen[..., i] = shown[i][:, None]
       images = tiles.decode(model, state, factor_keys[i], chosen)
       means = np.mean(images, 1, keepdims=True)
-      axis = figure.add_subplot(part)
+      axis = figure.add_subplot(parts[row])
       tiles.show(axis, np.concatenate([means, images[:, :_COLUMNS]], 1))
       names = dict(enumerate(named[i].names)) if i in named else {}
       share = np.asarray(usages[i].share)

@@ -158,8 +158,8 @@ def read_data(workdir: pathlib.Path) -> DataSpec:
       f"begins with: python -m launch.train --workdir={workdir} writes it"
     )
   try:
-    return _as_spec(json.loads(path.read_text()))
-  except (ValueError, KeyError, TypeError, RecursionError) as error:
+    return _as_spec(read_json(path))
+  except (ValueError, KeyError, TypeError) as error:
     raise ValueError(
       f"{path} cannot be read ({type(error).__name__}: {error}). Move it away; "
       f"python -m launch.train --workdir={workdir} writes it anew."

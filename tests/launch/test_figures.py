@@ -3,6 +3,7 @@
 import csv
 import json
 
+import jax
 import pytest
 
 from experiments import digits
@@ -153,7 +154,7 @@ def test_errors_of_tables_and_runs(prepared, tmp_path, table):
   lines = [("--figure=3", f"--table={tmp_path / name}") for name in broken]
   for step in (3, 4):
     workdir = tmp_path / str(step)
-    loop.prepare(exp, workdir, devices=[None])
+    loop.prepare(exp, workdir, devices=jax.devices()[:1])
     with checkpoints.Checkpoints(workdir, keep=1) as saved:
       state = experiment.init(exp)
       saved.save(checkpoints.Saved(state.replace(step=state.step + step)))

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import pytest
 
 from experiments import digits
@@ -101,7 +102,7 @@ def test_the_questionnaire(finished, tmp_path):
 def test_without_named_factors(prepared, tmp_path):
   flags = (f"--workdir={tmp_path}", f"--data_dir={prepared}")
   exp = experiment.build(digits.get_config("smoke"), data_dir=prepared)
-  loop.prepare(exp, tmp_path, devices=[None])
+  loop.prepare(exp, tmp_path, devices=jax.devices()[:1])
   with checkpoints.Checkpoints(tmp_path, keep=1) as saved:
     state = experiment.init(exp)
     saved.save(checkpoints.Saved(state.replace(step=state.step + 12)))

@@ -180,7 +180,7 @@ def test_the_workdir_is_enough_and_what_is_wrong_in_it_is_named(tiny, tmp_path):
   fewer = dataclasses.replace(exp.spec, properties=exp.spec.properties[:1])
   for text, message in (
     ("{", r"data.json cannot be read \(JSON"),
-    ("[]", r"data.json cannot be read \(TypeError"),
+    ("[]", r"data.json cannot be read \(ValueError: it holds no"),
     (json.dumps(kept | {"num_train": -1}), "-1 is no count"),
     (json.dumps(kept | {"image_shape": [32, 32]}), "cannot be read"),
     (json.dumps(dataclasses.asdict(fewer)), "data.json: config.dataset.labels"),
