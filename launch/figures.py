@@ -68,13 +68,13 @@ _OUT = flags.DEFINE_string(
 )
 
 
-def _draw_table(path: pathlib.Path) -> Figure:
+def _of_table(path: pathlib.Path) -> Callable[[], Figure]:
   try:
     with path.open(newline="") as file:
       rows = list(csv.DictReader(file))
   except (UnicodeDecodeError, csv.Error):
     raise ValueError(f"--table {path} is not a CSV file") from None
-  return figures.OF_A_TABLE[_FIGURE.value](rows)
+  return functools.partial(figures.OF_A_TABLE[_FIGURE.value], rows)
 
 
 def _of_run(
@@ -129,7 +129,7 @@ def main(argv: list[str]) -> None:
     path = pathlib.Path(source)
     out = _where(path.parent if of_a_table else path)
     if of_a_table:
-      draw: Callable[[], Figure] = functools.partial(_draw_table, path)
+      draw = _of_table(path)
     else:
       draw, out = _of_run(argv, path, out)
     with storing(out.parent, trained.ADVICE):

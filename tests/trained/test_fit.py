@@ -21,12 +21,12 @@ def test_arrays_become_a_trained_model(tmp_path):
     found.images / np.float32(255),
     labels={"colour": names},
     factors=((4, 4), (6, 3)),
-    steps=12,
+    steps={"joint": 4},
     workdir=tmp_path / "run",
     init_encodings=40,
     **TINY,
   )
-  assert (model.step, model.total) == (12, 12)
+  assert (model.step, model.total) == (4, 4)
   assert model.factors[0].name == "colour"
   assert model.factors[0].components == ("blue", "green", "red", "yellow")
   assert model.sample(2, {"colour": "red"}).shape == (2, 32, 32, 3)
