@@ -86,7 +86,7 @@ class Some:
     return len(self._rows)
 
   def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-    return self._images[self._rows[rows]]  # type: ignore[no-any-return]
+    return self._images[self._rows[rows]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
