@@ -11,6 +11,8 @@ from fmvae import likelihoods
 
 BERNOULLI = likelihoods.get("bernoulli")
 GAUSSIAN = likelihoods.get("gaussian")
+FREE = likelihoods.get("free_gaussian")
+COUNTS = likelihoods.get("negative_binomial")
 
 
 def test_bernoulli_matches_scipy():
@@ -39,6 +41,46 @@ def test_gaussian_matches_scipy():
     np.testing.assert_allclose(actual, expected, rtol=1e-12)
     np.testing.assert_array_equal(GAUSSIAN.mean(jnp.asarray(raw)), mean)
     np.testing.assert_allclose(GAUSSIAN.std(jnp.asarray(raw)), std, rtol=1e-12)
+
+
+def test_free_gaussian_matches_scipy():
+  rng = np.random.default_rng(0)
+  raw = rng.normal(scale=3, size=(2, 1, 1, 6))
+  x = rng.normal(scale=5, size=(2, 1, 1, 3))
+  std = 0.01 + np.logaddexp(0, raw[..., 3:])
+  expected = scipy.stats.norm(raw[..., :3], std).logpdf(x).sum((-3, -2, -1))
+  with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
+    actual = FREE.log_prob(jnp.asarray(raw), jnp.asarray(x))
+    np.testing.assert_allclose(actual, expected, rtol=1e-12)
+
+
+def test_negative_binomial_matches_scipy():
+  rng = np.random.default_rng(0)
+  log_m, log_r = rng.normal(scale=2, size=(2, 40, 1, 1, 3))
+  log_r[:10] += 8  # close to Poisson
+  x = rng.integers(0, 200, size=(40, 1, 1, 3))
+  m, r = np.exp(log_m), np.exp(log_r)
+  expected = scipy.stats.nbinom(r, r / (m + r))
+  raw = np.concatenate([log_m, log_r], -1)
+  value = expected.logpmf(x).sum((-3, -2, -1))
+  np.testing.assert_allclose(
+    COUNTS.log_prob(jnp.float32(raw), jnp.float32(x)), value, rtol=3e-5
+  )
+  np.testing.assert_allclose(COUNTS.mean(jnp.float32(raw)), m, rtol=1e-5)
+  np.testing.assert_allclose(
+    COUNTS.std(jnp.float32(raw)), expected.std(), rtol=1e-5
+  )
+
+
+@pytest.mark.parametrize("likelihood", [FREE, COUNTS])
+def test_numbers_without_bounds_stay_finite(likelihood):
+  raw = jnp.array([0.0, 1.0, 1e4, -1e4, 1e4, -1e4]).reshape(1, 1, 6)
+  raw = jnp.concatenate([raw, -raw, raw[..., ::-1]], 0)
+  x = jnp.array([0.0, 1.0, 7.0]).reshape(1, 1, 3)
+  x = jnp.concatenate([x, 1e3 * x, x[..., ::-1]], 0)
+  value, grad = jax.value_and_grad(likelihood.log_prob)(raw, x)
+  assert np.isfinite(value)
+  assert np.isfinite(grad).all()
 
 
 @pytest.mark.parametrize("size", [1e4, 1e30])
@@ -76,7 +118,7 @@ def test_sigmoid_slope_reaches_the_gradient_of_the_gaussian():
   np.testing.assert_allclose(grad, (up - down) / 2e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("likelihood", [BERNOULLI, GAUSSIAN])
+@pytest.mark.parametrize("likelihood", [BERNOULLI, GAUSSIAN, FREE, COUNTS])
 def test_samples_have_the_stated_moments(likelihood):
   image_channels = 2
   channels = likelihood.channels(image_channels)
@@ -116,7 +158,7 @@ def test_every_likelihood_has_the_members_of_the_protocol(name):
     assert inspect.signature(getattr(type(likelihood), method)) == (
       inspect.signature(getattr(protocol, method))
     )
-  assert set(protocol.__annotations__) == {"range", "binary"}
+  assert set(protocol.__annotations__) == {"range", "binary", "counts"}
   low, high = likelihood.range
   assert low < high
   assert isinstance(likelihood.binary, bool)

@@ -9,19 +9,32 @@ and its line in `_LIKELIHOODS`.
 """
 
 from fmvae.likelihoods.bernoulli import Bernoulli
+from fmvae.likelihoods.free_gaussian import FreeGaussian
 from fmvae.likelihoods.gaussian import Gaussian
+from fmvae.likelihoods.negative_binomial import NegativeBinomial
 from fmvae.likelihoods.record import Likelihood
 
-__all__ = ["Bernoulli", "Gaussian", "Likelihood", "get"]
+__all__ = [
+  "Bernoulli",
+  "FreeGaussian",
+  "Gaussian",
+  "Likelihood",
+  "NegativeBinomial",
+  "get",
+]
 
 _LIKELIHOODS: dict[str, Likelihood] = {
   "bernoulli": Bernoulli(),
   "gaussian": Gaussian(),
+  "free_gaussian": FreeGaussian(),
+  "negative_binomial": NegativeBinomial(),
 }
 
 
 def get(name: str) -> Likelihood:
-  """Returns the likelihood of that name, 'bernoulli' or 'gaussian'.
+  """Returns the likelihood of that name.
+
+  'bernoulli', 'gaussian', 'free_gaussian' or 'negative_binomial'.
 
   Raises:
     ValueError: if there is none.

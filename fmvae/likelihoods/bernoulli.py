@@ -15,6 +15,7 @@ class Bernoulli:
 
   binary: ClassVar = True
   range: ClassVar = (0.0, 1.0)  # of x, and of its mean
+  counts: ClassVar = False
 
   def channels(self, image_channels: int) -> int:
     """Returns the channels of `raw` for an image of C channels: C."""

@@ -22,6 +22,7 @@ class Gaussian:
 
   binary: ClassVar = False
   range: ClassVar = (-1.0, 1.0)  # of x
+  counts: ClassVar = False
 
   def channels(self, image_channels: int) -> int:
     """Returns the channels of `raw` for an image of C channels: 2 C."""

@@ -10,6 +10,7 @@ class Likelihood(Protocol):
 
   range: ClassVar[tuple[float, float]]  # of x
   binary: ClassVar[bool]  # whether x is 0 or 1
+  counts: ClassVar[bool]  # whether x is 0, 1, 2, ..
 
   def channels(self, image_channels: int) -> int:
     """The channels of `raw` for an image of C channels."""

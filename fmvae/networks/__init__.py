@@ -14,19 +14,22 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fmvae.networks import conv28, conv64, mlp
+from fmvae.networks import conv, conv28, conv64, mlp
 
-__all__ = ("VAE", "check", "count_params", "make")
+__all__ = ("AUTO", "VAE", "check", "choose", "count_params", "make")
 
 Params = Mapping[str, Any]
 
 _MOST_UNITS = 2**16  # of a layer
+_LEAST_CONVOLVED = 12  # pixels to a side; smaller pictures take the MLP pair
 
 _PAIRS: dict[str, Callable[..., tuple[nn.Module, nn.Module]]] = {
   "mlp": mlp.make,
   "conv28": conv28.make,
   "conv64": conv64.make,
+  "conv": conv.make,
 }
+AUTO = "auto"  # in place of a name: what `choose` says
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +43,14 @@ class VAE:
     decoder: `[..., L]` -> `[..., H, W, channels]`.
     latent_dim: L.
     image_shape: `(H, W, C)`.
+    of_counts: whether the encoder sees log(1 + x).
   """
 
   encoder: nn.Module
   decoder: nn.Module
   latent_dim: int
   image_shape: tuple[int, ...]
+  of_counts: bool = False
 
   def init(self, key: jax.Array) -> dict[str, Params]:
     """Returns float32 parameters under 'encoder' and 'decoder'."""
@@ -78,6 +83,8 @@ class VAE:
         f"x must be floating with last axes {self.image_shape}, got"
         f" {x.dtype} {x.shape}"
       )
+    if self.of_counts:
+      x = jnp.log1p(x)
     out: Any = self.encoder.apply({"params": params["encoder"]}, x)
     return out
 
@@ -111,11 +118,12 @@ def check(name: Any, options: Mapping[str, Any]) -> None:
   Raises:
     ValueError: if the name or an option is unknown or has no such value.
   """
-  if not isinstance(name, str) or name not in _PAIRS:
+  if not isinstance(name, str) or name not in (*_PAIRS, AUTO):
     raise ValueError(
-      f"network.name must be one of {list(_PAIRS)}, got {name!r}"
+      f"network.name must be one of {[*_PAIRS, AUTO]}, got {name!r}"
     )
-  known = dict(list(inspect.signature(_PAIRS[name]).parameters.items())[3:])
+  makes = _PAIRS.get(name, _choose_pair)
+  known = dict(list(inspect.signature(makes).parameters.items())[3:])
   for option, value in options.items():
     if option not in known:
       raise ValueError(
@@ -135,6 +143,27 @@ def check(name: Any, options: Mapping[str, Any]) -> None:
       )
 
 
+def choose(image_shape: tuple[int, ...]) -> dict[str, Any]:
+  """The name and the options of the network that fits images of a shape.
+
+  The paper's pairs at 28x28x1 and 64x64x3 (also 32x32x3), the latter with a
+  quarter of the paper's width, for a CPU; 'mlp' for vectors and for pictures
+  with a side below 12; 'conv' for all others.
+  """
+  if image_shape == (28, 28, 1):
+    return {"name": "conv28"}
+  if image_shape in ((64, 64, 3), (32, 32, 3)):
+    return {"name": "conv64", "width": 32}
+  if min(image_shape[:2]) < _LEAST_CONVOLVED:
+    return {"name": "mlp", "hidden": (512, 512)}
+  return {"name": "conv", "width": 32}
+
+
+def _choose_pair(latent_dim, image_shape, channels):
+  chosen = choose(image_shape)
+  return _PAIRS[chosen.pop("name")](latent_dim, image_shape, channels, **chosen)
+
+
 def _is_size(value: Any) -> bool:
   return (
     isinstance(value, int)
@@ -149,15 +178,17 @@ def make(
   latent_dim: int,
   image_shape: tuple[int, ...],
   channels: int,
+  of_counts: bool = False,
   **options: Any,
 ) -> VAE:
   """Builds a network by the name that a config gives.
 
   Args:
-    name: 'mlp', 'conv28' or 'conv64'.
+    name: 'mlp', 'conv28', 'conv64' or 'conv'.
     latent_dim: L.
     image_shape: `(H, W, C)`.
     channels: of the decoder's output, `Likelihood.channels(C)`.
+    of_counts: as of `VAE`.
     **options: those of the module's `make`.
 
   Raises:
@@ -170,8 +201,10 @@ def make(
     raise ValueError(
       f"image_shape must be (H, W, C) for network {name!r}, got {image_shape}"
     )
-  pair = _PAIRS[name](latent_dim, image_shape, channels, **options)
-  return VAE(*pair, latent_dim, image_shape)
+  encoder, decoder = _PAIRS.get(name, _choose_pair)(
+    latent_dim, image_shape, channels, **options
+  )
+  return VAE(encoder, decoder, latent_dim, image_shape, of_counts)
 
 
 def count_params(params: Any) -> int:

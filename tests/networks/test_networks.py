@@ -5,8 +5,18 @@ import pytest
 
 from fmvae import likelihoods, networks
 
-SHAPES = {"mlp": (5, 4, 3), "conv28": (28, 28, 1), "conv64": (64, 64, 3)}
-SMALL = {"mlp": {"hidden": (8, 6)}, "conv28": {}, "conv64": {"width": 4}}
+SHAPES = {
+  "mlp": (5, 4, 3),
+  "conv28": (28, 28, 1),
+  "conv64": (64, 64, 3),
+  "conv": (9, 13, 2),
+}
+SMALL = {
+  "mlp": {"hidden": (8, 6)},
+  "conv28": {},
+  "conv64": {"width": 4},
+  "conv": {"width": 4},
+}
 
 
 def _make(name, likelihood, latent_dim=3, **options):
@@ -227,3 +237,58 @@ def test_vae_rejects_misfitting_arrays():
     vae.encode(params, np.zeros((2, 4, 5, 3), np.float32))
   with pytest.raises(ValueError, match=r"z must have last axis 3"):
     vae.decode(params, np.zeros((2, 4), np.float32))
+
+
+@pytest.mark.parametrize(
+  "sides", [(8, 8), (8, 256), (12, 12), (27, 28), (96, 40), (250, 201)]
+)
+def test_the_adapting_pair_takes_any_size(sides):
+  vae = networks.make(
+    "conv",
+    latent_dim=3,
+    image_shape=(*sides, 4),
+    channels=8,
+    width=4,
+  )
+  params = jax.eval_shape(vae.init, jax.random.key(0))
+  x = jax.ShapeDtypeStruct((2, *sides, 4), jnp.float32)
+  loc, log_var = jax.eval_shape(vae.encode, params, x)
+  assert loc.shape == log_var.shape == (2, 3)
+  assert jax.eval_shape(vae.decode, params, loc).shape == (2, *sides, 8)
+
+
+@pytest.mark.parametrize("sides", [(7, 20), (300, 300)])
+def test_the_adapting_pair_names_what_it_takes(sides):
+  with pytest.raises(ValueError, match=r"from 8 to 256 .*config.dataset.size"):
+    networks.make("conv", latent_dim=3, image_shape=(*sides, 1), channels=1)
+
+
+@pytest.mark.parametrize(
+  ("shape", "name"),
+  [
+    ((28, 28, 1), "conv28"),
+    ((64, 64, 3), "conv64"),
+    ((32, 32, 3), "conv64"),
+    ((28, 28, 3), "conv"),
+    ((12, 200, 1), "conv"),
+    ((8, 8, 1), "mlp"),
+    ((1, 1, 30), "mlp"),
+  ],
+)
+def test_the_network_that_fits(shape, name):
+  assert networks.choose(shape)["name"] == name
+  options = {"latent_dim": 3, "image_shape": shape, "channels": 2}
+  chosen = networks.make(**networks.choose(shape), **options)
+  assert networks.make("auto", **options) == chosen
+
+
+def test_an_encoder_of_counts_sees_their_logarithms():
+  options = {"latent_dim": 3, "image_shape": (1, 1, 4), "channels": 8}
+  vae, plain = (
+    networks.make("mlp", of_counts=c, hidden=(4,), **options) for c in (True, 0)
+  )
+  params = _random_params(vae)
+  x = jnp.array([0.0, 1.0, 100.0, 1e6]).reshape(1, 1, 4)
+  np.testing.assert_allclose(
+    vae.encode(params, x), plain.encode(params, jnp.log1p(x)), rtol=1e-6
+  )
