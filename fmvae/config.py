@@ -7,10 +7,11 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference
 
 from fmvae import likelihoods, networks, prior
-from fmvae.data import ARRAYS, DATASETS, Preprocessing
+from fmvae.data import Fit, Preprocessing
 from fmvae.model import phases, priors
 from fmvae.model.priors import Prior
 
+AUTO = networks.AUTO  # what fits the data, of a field that has such a choice
 _MOST_STEPS = 2**31 - 1  # of a counter of 32 bits
 _MOST_SHOWN = 200  # characters of a wrong value
 
@@ -25,15 +26,26 @@ def default() -> ConfigDict:
     {
       "seed": 0,
       "dataset": {
+        # A name, the path of a folder of pictures or of an .npz file, or an
+        # image data set of the TFDS catalogue.
         "name": "mnist",
+        # How pictures are changed, in this order: 'centre', the largest square
+        # in the middle, or 'none'; 'grey', 'colour' or 'keep'; None, or the
+        # side in pixels of the squares that they are resized to.
+        "crop": "none",
+        "colour": "keep",
+        "size": _any_kind(None),
         # False: training images are read from disk as the steps need them.
         "in_memory": True,
         # (train, test): sizes of a random split of all images, by split_seed,
         # in place of the official one, which () leaves.
         "resplit": (),
         "split_seed": 0,
+        # Of all images, by split_seed, where there is no official split.
+        "test_fraction": 0.1,
         # 'static': one Bernoulli draw fixed by binarisation_seed; 'dynamic': a
-        # new draw each time (the test set stays static); 'threshold'; 'none'.
+        # new draw each time (the test set stays static); 'threshold'; 'none';
+        # 'auto': 'dynamic' for zeros and ones, else 'none'.
         "binarisation": "static",
         "binarisation_seed": 0,
         "threshold": 0.5,
@@ -44,11 +56,16 @@ def default() -> ConfigDict:
         # Of the training images; or one fraction for each entry of `labels`.
         "labelled_fraction": _any_kind(1.0),
       },
+      # 'auto', without options: the network that fits (`networks.choose`)
       "network": {"name": "mlp", "hidden": (512, 512)},
+      # 'auto': by the binarisation; where that is 'auto' too, zeros and ones
+      # for grey pictures that nearly are (`data.is_nearly_binary`)
       "likelihood": "bernoulli",
       "latent_dim": 64,
       "prior": "factorial_mixture",  # or 'standard_normal', the plain VAE
-      "factors": ((64, 128),),  # (D_i, K_i) of each factor; D_i sum to L
+      # (D_i, K_i) of each factor; D_i sum to L; K_i = 0 of one in `labels`: as
+      # many as its property has values
+      "factors": ((64, 128),),
       "hyperprior": {"m0": 0.0, "s0": 1.0, "a0": 0.01, "b0": 0.01, "c0": 1.0},
       "batch_size": 64,
       "steps": {"pretrain": 100_000, "prior": 20_000, "joint": 200_000},
@@ -174,7 +191,8 @@ def validate(config: ConfigDict) -> None:
   _check_dataset(config)
   options = config.network.to_dict()
   named("config.", lambda: networks.check(options.pop("name"), options))
-  named("config.", lambda: likelihoods.get(config.likelihood))
+  if config.likelihood != AUTO:
+    named("config.", lambda: likelihoods.get(config.likelihood))
   named("config.", lambda: make_prior(config))
   named("config.svi.", lambda: prior.robbins_monro(**config.svi))
   for field in ("delta", "kl_z_weight"):
@@ -185,8 +203,10 @@ def validate(config: ConfigDict) -> None:
       "config.learning_rate_decay must be 'none' or 'cosine', got "
       f"{_shown(config.learning_rate_decay)}"
     )
-  binary = likelihoods.get(config.likelihood).binary
-  if binary == (config.dataset.binarisation == "none"):
+  if AUTO not in (config.likelihood, config.dataset.binarisation) and (
+    likelihoods.get(config.likelihood).binary
+    == (config.dataset.binarisation == "none")
+  ):
     raise ValueError(
       "config.likelihood must be one for zeros and ones unless "
       "config.dataset.binarisation is 'none', got "
@@ -205,19 +225,44 @@ def validate(config: ConfigDict) -> None:
     )
 
 
+def check_chosen(config: ConfigDict) -> None:
+  """Raises ValueError for a valid config which leaves a choice to the data."""
+  fields = {
+    "network.name": config.network.name,
+    "likelihood": config.likelihood,
+    "dataset.binarisation": config.dataset.binarisation,
+  }
+  for field, value in fields.items():
+    if value == AUTO:
+      raise ValueError(
+        f"config.{field} must say which here, got 'auto': launch.train prints "
+        "what fits the data"
+      )
+  if not all(k for _, k in config.factors):
+    raise ValueError(
+      "config.factors must have K of 1 or more here, got "
+      f"{_shown(config.factors)}: 0 is for launch.train"
+    )
+
+
 def make_prior(config: ConfigDict) -> Prior:
-  """The prior that the config asks for."""
+  """The prior that the config asks for, with one component for K = 0."""
   return priors.make(
     config.prior,
     latent_dim=config.latent_dim,
-    factors=config.factors,
+    factors=tuple((d, max(k, 1)) for d, k in config.factors),
     # JAX takes no integer beyond 32 bits.
     hyperprior={k: float(v) for k, v in config.hyperprior.items()},
   )
 
 
+def make_fit(config: ConfigDict) -> Fit:
+  """How the config has pictures cut, coloured and resized."""
+  return Fit(config.dataset.size, config.dataset.crop, config.dataset.colour)
+
+
 def make_preprocessing(config: ConfigDict) -> Preprocessing:
-  """The preprocessing that the config asks for."""
+  """The preprocessing of pictures that the config asks for."""
   dataset = config.dataset
   return Preprocessing(
     dataset.binarisation, dataset.threshold, dataset.binarisation_seed
@@ -265,7 +310,7 @@ def _check_kind(field: str, value: Any, default_value: Any) -> None:
 
   Integers and tuples are left to the checks of each field.
   """
-  if field == "config.svi.initial" and value is None:
+  if field in ("config.svi.initial", "config.dataset.size") and (value is None):
     return
   if field == "config.dataset.labelled_fraction" and _is_tuple(value):
     return
@@ -329,6 +374,13 @@ def _check_integer(field: str, value: Any, least: int, most: int) -> None:
     )
 
 
+def _labelled(config: ConfigDict) -> set[Any]:
+  """The factors that `config.dataset.labels` names, as far as it is valid."""
+  labels = config.dataset.labels
+  entries = labels if _is_tuple(labels) else ()
+  return {e[0] for e in entries if _is_tuple(e) and e and _is_integer(e[0])}
+
+
 def _check_factors(config: ConfigDict) -> None:
   factors = config.factors
   is_pairs = _is_tuple(factors) and all(
@@ -340,7 +392,8 @@ def _check_factors(config: ConfigDict) -> None:
       f"((64, 128),), got {_shown(factors)}"
     )
   for i, (d, k) in enumerate(factors):
-    if d < 1 or k < 1:
+    by_values = k == 0 and i in _labelled(config)
+    if d < 1 or (k < 1 and not by_values):
       raise ValueError(
         f"config.factors[{i}] = (D, K) must be at least (1, 1), got {(d, k)}"
       )
@@ -359,12 +412,19 @@ def _check_factors(config: ConfigDict) -> None:
 
 def _check_dataset(config: ConfigDict) -> None:
   dataset = config.dataset
-  if dataset.name not in (*DATASETS, ARRAYS):
+  if not dataset.name.strip() or not dataset.name.isprintable():
     raise ValueError(
-      f"config.dataset.name must be one of {DATASETS}, got "
+      "config.dataset.name must be the name of a data set or a path, got "
       f"{_shown(dataset.name)}"
     )
-  named("config.dataset.", lambda: make_preprocessing(config))
+  named("config.dataset.", lambda: make_fit(config))
+  if not 0 < dataset.test_fraction < 1:
+    raise ValueError(
+      "config.dataset.test_fraction must be above 0 and below 1, got "
+      f"{dataset.test_fraction}"
+    )
+  if dataset.binarisation != AUTO:
+    named("config.dataset.", lambda: make_preprocessing(config))
   resplit = dataset.resplit
   if not _is_tuple(resplit) or (
     len(resplit) > 0
@@ -378,7 +438,7 @@ def _check_dataset(config: ConfigDict) -> None:
       f"{_shown(resplit)}"
     )
   if not dataset.in_memory and (
-    resplit or dataset.binarisation not in ("dynamic", "none")
+    resplit or dataset.binarisation not in ("dynamic", "none", AUTO)
   ):
     raise ValueError(
       "config.dataset.in_memory must be True unless "

@@ -24,6 +24,9 @@ class DataSpec:
   num_train: int  # N
   num_test: int
   properties: tuple[Property, ...]  # that the config's labels name
+  # Of vectors, what each feature is reduced by and then divided by, [F].
+  loc: tuple[float, ...] = ()
+  scale: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,6 +45,7 @@ class Experiment(Design):
 
   train: data.Split
   test: data.Split
+  chosen: tuple[str, ...] = ()  # what 'auto' in the config has become
 
 
 def build(
@@ -88,6 +92,9 @@ def load_data(
       data_dir=data_dir,
       manual_dir=manual_dir,
       in_memory=dataset.in_memory or split == "test",
+      fit=config_lib.make_fit(config),
+      test_fraction=dataset.test_fraction,
+      split_seed=dataset.split_seed,
     )
     for split in ("train", "test")
   ]
@@ -104,6 +111,8 @@ def assemble(
 ) -> Experiment:
   """`build` for images that are there already.
 
+  What 'auto' in the config becomes stands in the config of the result.
+
   Args:
     config: valid.
     train: what to train on.
@@ -112,7 +121,15 @@ def assemble(
   Raises:
     ValueError: a config that does not go with the images, named by field.
   """
+  if test.images.shape[1:] != train.images.shape[1:]:
+    raise ValueError(
+      f"the images of {train.name} must have one shape, got "
+      f"{train.images.shape[1:]} for training and {test.images.shape[1:]} for "
+      "testing"
+    )
+  config, chosen = _choose(config, train)
   _check_sizes(config, len(train.images))
+  _check_kind(config, train)
   properties = tuple(
     _property(config, train, test, entry) for entry in config.dataset.labels
   )
@@ -121,6 +138,7 @@ def assemble(
     len(train.images),
     len(test.images),
     properties,
+    *_units(config, train),
   )
   model, phases = _make(config, spec)
   return Experiment(
@@ -130,6 +148,7 @@ def assemble(
     phases=phases,
     train=_split(config, model, train, training=True),
     test=_split(config, model, test, training=False),
+    chosen=chosen,
   )
 
 
@@ -137,13 +156,14 @@ def from_spec(config: ConfigDict, spec: DataSpec) -> Design:
   """What `build` makes of a config, without the data.
 
   Args:
-    config: of the experiment.
+    config: of the experiment, without 'auto' or K = 0.
     spec: of its data.
 
   Raises:
     ValueError: an impossible config, or one that does not go with the data.
   """
   config_lib.validate(config)
+  config_lib.check_chosen(config)
   _check_sizes(config, spec.num_train)
   factors = config.factors
   labels = [tuple(entry[:2]) for entry in config.dataset.labels]
@@ -161,6 +181,9 @@ def _make(
   config: ConfigDict, spec: DataSpec
 ) -> tuple[Model, tuple[Phase, ...]]:
   likelihood = likelihoods.get(config.likelihood)
+  preprocessing = config_lib.make_preprocessing(config)
+  if spec.loc:
+    preprocessing = data.Preprocessing(loc=spec.loc, scale=spec.scale)
   model = Model(
     vae=config_lib.named(
       "config.network: ",
@@ -168,15 +191,90 @@ def _make(
         latent_dim=config.latent_dim,
         image_shape=spec.image_shape,
         channels=likelihood.channels(spec.image_shape[-1]),
+        of_counts=likelihood.counts,
         **config.network,
       ),
     ),
     likelihood=likelihood,
     prior=config_lib.make_prior(config),
-    preprocessing=config_lib.make_preprocessing(config),
+    preprocessing=preprocessing,
     properties=spec.properties,
   )
   return model, _phases(config, model.prior, spec)
+
+
+def _choose(
+  config: ConfigDict, train: data.ImageSet
+) -> tuple[ConfigDict, tuple[str, ...]]:
+  """A config without 'auto' or K = 0, and what they became, in words."""
+  config = config.copy_and_resolve_references()
+  shape, dataset, auto = train.images.shape[1:], config.dataset, config_lib.AUTO
+  chosen = []
+  if auto in (config.likelihood, dataset.binarisation):
+    if config.likelihood != auto:
+      binary = likelihoods.get(config.likelihood).binary
+    elif dataset.binarisation != auto:
+      binary = dataset.binarisation != "none"
+    else:
+      binary = not _is_vector(shape) and data.is_nearly_binary(train.images)
+    if config.likelihood == auto:
+      numbers = "free_gaussian" if _is_vector(shape) else "gaussian"
+      config.likelihood = "bernoulli" if binary else numbers
+    if dataset.binarisation == auto:
+      dataset.binarisation = "dynamic" if binary else "none"
+    chosen += [
+      f"likelihood {config.likelihood}",
+      f"binarisation {dataset.binarisation}",
+    ]
+  if config.network.name == auto:
+    config.network = network = networks.choose(shape)
+    options = [f"{k} {v}" for k, v in network.items() if k != "name"]
+    chosen.append(" ".join(["network", network["name"], *options]))
+  num_values = {
+    entry[0]: len(entry[2])
+    if len(entry) == 3
+    else int(np.max(train.features.get(entry[1], -1), initial=-1)) + 1
+    for entry in dataset.labels
+  }
+  config.factors = tuple(
+    (d, k or max(num_values[i], 1)) for i, (d, k) in enumerate(config.factors)
+  )
+  config_lib.validate(config)
+  return config, tuple(chosen)
+
+
+def _check_kind(config: ConfigDict, train: data.ImageSet) -> None:
+  """The likelihood is one for what the data are."""
+  likelihood = likelihoods.get(config.likelihood)
+  is_vector = _is_vector(train.images.shape[1:])
+  if is_vector and likelihood.binary:
+    raise ValueError(
+      "config.likelihood must be 'free_gaussian', 'negative_binomial' or "
+      f"'gaussian' for vectors, such as {train.name} holds, got "
+      f"{config.likelihood!r}"
+    )
+  if likelihood.counts and not (is_vector and data.are_counts(train.images)):
+    raise ValueError(
+      "config.likelihood = 'negative_binomial' needs vectors of counts 0, 1, "
+      f"2, .., which {train.name} does not hold"
+    )
+
+
+def _units(
+  config: ConfigDict, train: data.ImageSet
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """`DataSpec.loc` and `DataSpec.scale`; counts are left as they are."""
+  shape = train.images.shape[1:]
+  if not _is_vector(shape):
+    return (), ()
+  if likelihoods.get(config.likelihood).counts:
+    return (0.0,) * shape[-1], (1.0,) * shape[-1]
+  made = data.standardised(train.images)
+  return made.loc, made.scale
+
+
+def _is_vector(image_shape: Sequence[int]) -> bool:
+  return tuple(image_shape[:2]) == (1, 1)
 
 
 def init(design: Design) -> TrainState:
@@ -201,6 +299,8 @@ def describe_data(experiment: Experiment) -> str:
       f"  factor {p.factor} is {p.feature} ({', '.join(p.names)}), labelled "
       f"on {np.sum(labels >= 0):,} training images"
     )
+  if experiment.chosen:
+    lines.insert(1, f"  chosen to fit: {'; '.join(experiment.chosen)}")
   return "\n".join(lines)
 
 

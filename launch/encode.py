@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from fmvae import config as config_lib
 from fmvae import data
 from fmvae import experiment as experiment_lib
 from fmvae.storage import StorageError, replacing, storing
@@ -47,7 +48,9 @@ def _read(run: Trained) -> tuple[np.ndarray, list[str]]:
   if _IMAGES.value is not None:
     path = pathlib.Path(_IMAGES.value)
     if path.is_dir():
-      return data.read_pictures(path, run.design.spec.image_shape)
+      run.model.require_pictures("a folder of --images needs")
+      fit = config_lib.make_fit(run.config)
+      return data.read_pictures(path, run.design.spec.image_shape, fit)
     images = _array(path)
   else:
     train, test = experiment_lib.load_data(

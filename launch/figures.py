@@ -82,6 +82,7 @@ def _of_run(
 ) -> tuple[Callable[[], Figure], pathlib.Path]:
   """Draws the figure; the file names the step if that is not the last."""
   run = trained.restore_mixture(argv, workdir)
+  run.model.require_pictures("a figure needs")
   if _OUT.value is None:
     out = out.with_name(file_name(out.name, run.step, run.total))
   options = _options_of_figure_4() if _FIGURE.value == "4" else {}

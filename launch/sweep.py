@@ -18,7 +18,8 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from fmvae import data, sweep
+from fmvae import config as config_lib
+from fmvae import experiment, sweep
 from fmvae.storage import clear_partial
 from launch import common
 
@@ -95,13 +96,14 @@ def main(argv: list[str]) -> None:
 
 def _prepare_data(plan: sweep.plan.Plan) -> None:
   """Prepares every data set once, before several tasks need it."""
-  datasets = [point.config.dataset for point in plan.points]
-  for name, in_memory in {(d.name, d.in_memory) for d in datasets}:
-    for split in ("train", "test"):
-      data.load(
-        name,
-        split,
-        in_memory=in_memory or split == "test",
+  seen = set()
+  for config in (point.config for point in plan.points):
+    d = config.dataset
+    prepared = d.name, d.in_memory, config_lib.make_fit(config)
+    if prepared not in seen:
+      seen.add(prepared)
+      experiment.load_data(
+        config,
         data_dir=common.DATA_DIR.value,
         manual_dir=common.MANUAL_DIR.value,
       )

@@ -80,7 +80,17 @@ BAD = [
   ("prior", "vamp", "config.prior must be one of .*'vamp'"),
   ("prior", "standard_normal", "config.steps.prior must be 0 for a prior"),
   ("dataset.in_memory", False, "config.dataset.in_memory must be True unless"),
-  ("dataset.name", "mnits", "config.dataset.name must be one of .*'mnits'"),
+  ("dataset.name", " ", "config.dataset.name must be the name of a data set"),
+  ("dataset.size", 0, "config.dataset.size must be None or an integer"),
+  ("dataset.size", "8", "config.dataset.size must be None or an integer"),
+  ("dataset.crop", "top", "config.dataset.crop must be one of"),
+  ("dataset.colour", "red", "config.dataset.colour must be one of"),
+  ("dataset.test_fraction", 1.0, "config.dataset.test_fraction must be above"),
+  (
+    "network",
+    {"name": "auto", "width": 3},
+    "config.network.width is no option",
+  ),
   ("dataset.labels", ((0, "label", ()),), "config.dataset.labels must hold"),
   (
     "dataset.labels",

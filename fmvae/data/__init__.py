@@ -9,14 +9,19 @@ To add a data set: a module with a TFDS builder that also is a
 
 from fmvae.data import binarisation
 from fmvae.data.archives import DataError
-from fmvae.data.arrays import from_arrays, hold_out, to_images
+from fmvae.data.arrays import fitted, from_arrays, hold_out, to_images
 from fmvae.data.batches import Batch, batch_indices, keep_labels
 from fmvae.data.catalogue import ARRAYS, DATASETS, load
 from fmvae.data.feeds import Feed, feed
 from fmvae.data.imagesets import Images, ImageSet, Records, Split, resplit
 from fmvae.data.pictures import read_pictures
-from fmvae.data.pixels import resize_area
-from fmvae.data.preprocessing import Preprocessing
+from fmvae.data.pixels import Fit, resize_area
+from fmvae.data.preprocessing import (
+  Preprocessing,
+  are_counts,
+  is_nearly_binary,
+  standardised,
+)
 
 __all__ = [
   "ARRAYS",
@@ -24,20 +29,25 @@ __all__ = [
   "Batch",
   "DataError",
   "Feed",
+  "Fit",
   "ImageSet",
   "Images",
   "Preprocessing",
   "Records",
   "Split",
+  "are_counts",
   "batch_indices",
   "binarisation",
   "feed",
+  "fitted",
   "from_arrays",
   "hold_out",
+  "is_nearly_binary",
   "keep_labels",
   "load",
   "read_pictures",
   "resize_area",
   "resplit",
+  "standardised",
   "to_images",
 ]

@@ -4,6 +4,7 @@ Pictures are kept as uint8 `[N, H, W, C]`, vectors as float32 `[N, 1, 1, F]`: a
 picture of one pixel with a channel for each number.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from fmvae.data.archives import DataError
 from fmvae.data.imagesets import ImageSet
+from fmvae.data.pixels import Fit
 from fmvae.data.random import permutation
 
 _MOST = 2**31 - 1  # of a label
@@ -40,20 +42,26 @@ def from_arrays(
   Raises:
     DataError: anything else: what is wrong, in one sentence.
   """
-  pixels = to_images(images, f"images of {name!r}")
+  kept = to_images(images, f"images of {name!r}")
+  return _with_labels(kept, labels or {}, name, split)
+
+
+def _with_labels(
+  images: np.ndarray, labels: Mapping[str, Any], name: str, split: str
+) -> ImageSet:
   features: dict[str, np.ndarray] = {}
   value_names: dict[str, tuple[str, ...]] = {}
-  for label, values in (labels or {}).items():
+  for label, values in labels.items():
     where = f"labels {label!r} of {name!r}"
     features[label], named = to_classes(values, where)
-    if len(features[label]) != len(pixels):
+    if len(features[label]) != len(images):
       raise DataError(
-        f"The {where} must be one for each of {len(pixels)} images, got "
+        f"The {where} must be one for each of {len(images)} images, got "
         f"{len(features[label])}."
       )
     if named:
       value_names[label] = named
-  return ImageSet(pixels, features, name, split, value_names)
+  return ImageSet(images, features, name, split, value_names)
 
 
 def to_images(
@@ -180,6 +188,26 @@ def to_classes(values: Any, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
   return array.astype(np.int32), ()
 
 
+def fitted(whole: ImageSet, fit: Fit) -> ImageSet:
+  """The pictures of a set in memory, cut, coloured and resized.
+
+  Raises:
+    DataError: they are vectors, or cannot be changed like that.
+  """
+  if fit == Fit():
+    return whole
+  if whole.images.shape[1:3] == (1, 1):
+    raise DataError(
+      "config.dataset.size, crop and colour are for pictures, and "
+      f"{whole.name} holds vectors: leave them out."
+    )
+  try:
+    images = np.stack([fit(image) for image in whole.images[:]])
+  except ValueError as error:
+    raise DataError(f"The images of {whole.name}: {error}.") from error
+  return dataclasses.replace(whole, images=images)
+
+
 def hold_out(
   whole: ImageSet, fraction: float, seed: int
 ) -> tuple[ImageSet, ImageSet]:
@@ -247,14 +275,15 @@ def read_npz(path: Path) -> tuple[ImageSet, ImageSet | None]:
       "the two."
     )
   parts = [trains, tests] if has_test else [trains]
-  whole = from_arrays(
+  whole = _with_labels(
     _joined([to_images(p["images"], f"images of {path}") for p in parts], path),
     {
       key: _joined([np.asarray(p[key]) for p in parts], path)
       for key in trains
       if key != "images"
     },
-    name=str(path),
+    str(path),
+    "train",
   )
   num = len(trains["images"])
   if not has_test:
@@ -265,7 +294,7 @@ def read_npz(path: Path) -> tuple[ImageSet, ImageSet | None]:
 
 
 def _joined(parts: list[np.ndarray], path: Path) -> np.ndarray:
-  if len({part.shape[1:] for part in parts}) > 1:
+  if len({(part.ndim, part.shape[1:]) for part in parts}) > 1:
     raise DataError(
       f"The arrays in {path} must have one shape for training and for testing, "
       f"got {' and '.join(str(part.shape) for part in parts)}."

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from fmvae.data.pixels import Fit
+
 Features = dict[str, np.ndarray]  # name -> int32 [N], -1 where missing
 ValueNames = dict[str, tuple[str, ...]]  # of the values 0, 1, .. of a feature
 
@@ -15,11 +17,17 @@ class Described:
     SPLITS: names of the splits.
     SOURCE_FILES: original files that it is prepared from.
     DOWNLOADED: whether TFDS can fetch them; else a person has to.
+    fit: what is made of an image of `to_array`.
   """
 
   SPLITS: tuple[str, ...] = ("train", "test")
   SOURCE_FILES: tuple[str, ...] = ()
   DOWNLOADED = False
+  fit = Fit()
+
+  def stored(self) -> tuple[str, ...]:
+    """The features that are read, the image among them."""
+    return tuple(self.info.features)  # type: ignore[attr-defined]
 
   @staticmethod
   def to_array(image: np.ndarray) -> np.ndarray:

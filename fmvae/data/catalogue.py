@@ -1,15 +1,20 @@
 """`load`: a data set by name, prepared by TFDS and read into one array."""
 
 import importlib
+import importlib.util
 import shutil
 import tempfile
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fmvae.data.archives import DataError
-from fmvae.data.builders import Described
+from fmvae.data.arrays import fitted, hold_out, read_npz
+from fmvae.data.builders import Described, Features, ValueNames
 from fmvae.data.imagesets import ImageSet, read
+from fmvae.data.pixels import Fit
 from fmvae.storage import locked
 
 # By name, the class of the builder in a module of this package, which says
@@ -24,6 +29,11 @@ _BUILDERS = {
 
 DATASETS = tuple(_BUILDERS)
 ARRAYS = "arrays"  # the name of images that a user's program gives
+# Of the catalogue, with builders of ours, since its own need TensorFlow.
+_PREPARED_HERE = {
+  "fashion_mnist": "mnist.FashionMNIST",
+  "kmnist": "mnist.KMNIST",
+}
 
 
 def load(
@@ -33,6 +43,9 @@ def load(
   data_dir: str | Path | None = None,
   manual_dir: str | Path | None = None,
   in_memory: bool = True,
+  fit: Fit | None = None,
+  test_fraction: float = 0.1,
+  split_seed: int = 0,
 ) -> ImageSet:
   """Loads one split, preparing the data set first where that is needed.
 
@@ -40,7 +53,9 @@ def load(
   the same on every machine.
 
   Args:
-    name: one of `DATASETS`, or a builder of one's own.
+    name: one of `DATASETS`; the path of a folder of pictures (`Pictures`) or
+      of an .npz file (`read_npz`); an image data set of the TFDS catalogue; or
+      a builder of one's own.
     split: `train` or `test`, or another one that the data set has.
     data_dir: where prepared data sets are kept, TFDS's own default if None:
       the environment variable `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
@@ -49,6 +64,10 @@ def load(
       download are downloaded when they have to be prepared.
     in_memory: False leaves the images on disk (`Records`) and reads the
       features.
+    fit: how pictures are cut, coloured and resized; None leaves them.
+    test_fraction: what part of the images is the `test` split of a data set
+      that has none of its own.
+    split_seed: of that split.
 
   Returns:
     The split.
@@ -58,33 +77,232 @@ def load(
       split, missing, damaged or wrong source files, a folder that cannot be
       written, a prepared copy that is not complete.
   """
-  described = _described(name)
-  if split not in described.SPLITS:
+  if name == ARRAYS:
     raise DataError(
-      f"The split of data set {described.name!r} must be one of"
-      f" {', '.join(described.SPLITS)}, got {split!r}."
+      "The images of this run were arrays of another program, which are not "
+      "kept: fmvae.load works without them."
     )
+  fit = fit or Fit()
+  path = _path_of(name)
+  if path is not None and not path.is_dir():
+    splits = _of_file(path, fit)
+    own = tuple(splits)
+    found = splits[_stored_split(split, own, str(path))]
+  else:
+    builder = _builder(name, path, split, data_dir, manual_dir, fit)
+    builder.fit = Fit() if path else fit  # a folder's was done for good
+    own = builder.SPLITS
+    wanted = _stored_split(split, own, builder.name)
+    found = read(builder, wanted, in_memory)
+  if "test" in own or split not in ("train", "test"):
+    return found
+  train, test = hold_out(found, test_fraction, split_seed)
+  return train if split == "train" else test
+
+
+def _stored_split(split: str, stored: tuple[str, ...], name: str) -> str:
+  """The split that has the images of `split`: `train` where there is no test.
+
+  Raises:
+    DataError: there is none.
+  """
+  if split == "test" and "test" not in stored:
+    split = "train"
+  if split not in stored:
+    raise DataError(
+      f"The split of data set {name!r} must be one of {', '.join(stored)}, got"
+      f" {split!r}."
+    )
+  return split
+
+
+def _path_of(name: str | type[Described]) -> Path | None:
+  """The path that a name is, if it is one.
+
+  Raises:
+    DataError: it looks like one and is not there.
+  """
+  if not isinstance(name, str) or name in _BUILDERS:
+    return None
+  path = Path(name).expanduser()
+  if path.exists():
+    return path
+  separated = any(sign in name for sign in "/\\")
+  if path.suffix == ".npz" or (separated and not _in_catalogue(name)):
+    raise DataError(f"The data set {name!r} is no file or folder that exists.")
+  return None
+
+
+def _in_catalogue(name: str) -> bool:
+  import tensorflow_datasets as tfds
+
+  known = tfds.list_builders(with_community_datasets=False)
+  return name.partition("/")[0] in known
+
+
+def _of_file(path: Path, fit: Fit) -> dict[str, ImageSet]:
+  """The splits of an .npz file."""
+  if path.suffix != ".npz":
+    raise DataError(
+      f"The data set {str(path)!r} must be a folder of pictures or an .npz"
+      " file."
+    )
+  found = [part for part in read_npz(path) if part is not None]
+  found = [fitted(part, fit) for part in found]
+  return {part.split: part for part in found}
+
+
+def _builder(
+  name: str | type[Described],
+  path: Path | None,
+  split: str,
+  data_dir: str | Path | None,
+  manual_dir: str | Path | None,
+  fit: Fit,
+) -> Any:
+  """The builder of a data set that is prepared by now."""
+  if path is not None:
+    return _of_folder(path, data_dir, fit)
+  if isinstance(name, str) and name not in _BUILDERS | _PREPARED_HERE:
+    return _of_catalogue(name, data_dir, manual_dir, fit)
+  described = _described(name)
+  _stored_split(split, described.SPLITS, described.name)
   builder = _open(described, data_dir)
   if not builder.data_path.exists():
     _prepare(builder, _source_folder(described, manual_dir))
     builder = _open(described, data_dir)
-  return read(builder, split, in_memory)
+  return builder
+
+
+class _Copy(Described):
+  """A prepared copy, read without the code that made it."""
+
+  def __init__(self, builder: Any, name: str):
+    self.name, self.info = name, builder.info
+    self.data_path = builder.data_path
+    self.is_prepared = builder.is_prepared
+    self.as_data_source = builder.as_data_source
+    self.SPLITS = tuple(builder.info.splits)
+
+  def stored(self) -> tuple[str, ...]:
+    """The image, and what has few values."""
+    import tensorflow_datasets as tfds
+
+    return tuple(
+      name
+      for name, feature in self.info.features.items()
+      if name == "image"
+      or isinstance(feature, tfds.features.ClassLabel)
+      or (feature.shape == () and feature.np_dtype == np.bool_)
+    )
+
+  def describe_features(self, arrays: Features) -> tuple[Features, ValueNames]:
+    """Without the names that TFDS makes of numbers, '0', '1' and so on."""
+    features, named = super().describe_features(arrays)
+    return features, {
+      feature: names
+      for feature, names in named.items()
+      if names != tuple(map(str, range(len(names))))
+    }
+
+
+def _of_folder(path: Path, data_dir: str | Path | None, fit: Fit) -> _Copy:
+  import tensorflow_datasets as tfds
+
+  from fmvae.data.folder import Pictures, builder_of, look_into
+
+  folder = look_into(path, fit)
+  root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+  prepared = root / Pictures.name / folder.name / str(Pictures.VERSION)
+  if not prepared.exists():
+    _prepare(builder_of(folder, root), None)
+  return _Copy(_reopened(prepared, str(path)), str(path))
+
+
+def _reopened(folder: Path, name: str) -> Any:
+  import tensorflow_datasets as tfds
+
+  try:
+    return tfds.builder_from_directory(folder)
+  except Exception as error:  # of any kind, from any damage
+    why = " ".join(str(error).split())
+    raise DataError(
+      f"The prepared copy of data set {name!r} in {folder} cannot be read"
+      f" ({why}): move it away and load again, or pass another --data_dir."
+    ) from error
+
+
+def _of_catalogue(
+  name: str,
+  data_dir: str | Path | None,
+  manual_dir: str | Path | None,
+  fit: Fit,
+) -> _Copy:
+  """A data set of the TFDS catalogue."""
+  import tensorflow_datasets as tfds
+
+  if not _in_catalogue(name):
+    raise DataError(
+      f"The data set must be one of {', '.join(DATASETS)}, an image data set"
+      " of the TFDS catalogue, a folder of pictures or an .npz file, got"
+      f" {name!r}."
+    )
+  folder = None if data_dir is None else Path(data_dir).expanduser()
+  try:
+    builder = tfds.builder(name, data_dir=folder)
+  except Exception as error:  # of any kind, such as an unknown configuration
+    why = " ".join(str(error).split())[:200]
+    raise DataError(
+      f"Data set {name!r} of the TFDS catalogue cannot be opened ({why})."
+    ) from error
+  image = dict(builder.info.features).get("image")
+  if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8:
+    raise DataError(
+      f"Data set {name!r} of the TFDS catalogue must have a feature 'image' of"
+      f" 8 bits a channel, got {', '.join(builder.info.features)}."
+    )
+  if None in image.shape[:2] and fit.size is None:
+    raise DataError(
+      f"The pictures of data set {name!r} have different sizes: set"
+      " config.dataset.size, such as 64, and config.dataset.crop to 'centre' to"
+      " keep their proportions."
+    )
+  if not builder.data_path.exists():
+    _prepare_by_catalogue(builder, name, manual_dir)
+  return _Copy(_reopened(Path(builder.data_path), name), name)
+
+
+def _prepare_by_catalogue(
+  builder: Any, name: str, manual_dir: str | Path | None
+) -> None:
+  """Prepares a data set by the catalogue's own code, which needs TensorFlow."""
+  root = Path(builder.data_dir_root)
+  if importlib.util.find_spec("tensorflow") is None:
+    raise DataError(
+      f"Data set {name!r} is not prepared in {root}, and the catalogue needs"
+      " TensorFlow for that (not for reading): install tensorflow and run this"
+      " again, or, in an environment that has it, `tfds build"
+      f" {name} --file_format=array_record --data_dir={root}`."
+    )
+  builder.SOURCE_FILES = ()
+  folder = None if manual_dir is None else Path(manual_dir).expanduser()
+  try:
+    _prepare(builder, folder)
+  except DataError:
+    raise
+  except Exception as error:  # of any kind, from code that is not ours
+    why = " ".join(str(error).split())[:300]
+    raise DataError(
+      f"Cannot prepare data set {name!r} in {root} by the TFDS catalogue:"
+      f" {type(error).__name__}: {why}."
+    ) from error
 
 
 def _described(name: str | type[Described]) -> Any:
   """The class of the builder."""
   if not isinstance(name, str):
     return name
-  if name == ARRAYS:
-    raise DataError(
-      "The images of this run were arrays of another program, which are not "
-      "kept: fmvae.load works without them."
-    )
-  if name not in _BUILDERS:
-    raise DataError(
-      f"The data set must be one of {', '.join(DATASETS)}, got {name!r}."
-    )
-  module, _, class_name = _BUILDERS[name].partition(".")
+  module, _, class_name = (_BUILDERS | _PREPARED_HERE)[name].partition(".")
   return getattr(importlib.import_module(f"fmvae.data.{module}"), class_name)
 
 

@@ -51,7 +51,7 @@ class Records:
     self._builder, self._split = builder, split
     self._source = builder.as_data_source(split)
     (first,) = _examples(self._source, [0])
-    self.shape = (len(self._source), *builder.to_array(first["image"]).shape)
+    self.shape = (len(self._source), *_image(builder, first).shape)
 
   def __len__(self) -> int:
     return self.shape[0]
@@ -62,7 +62,7 @@ class Records:
     out = np.empty((len(chosen), *self.shape[1:]), np.uint8)
     try:
       for place, example in enumerate(_examples(self._source, chosen)):
-        image = self._builder.to_array(example["image"])
+        image = _image(self._builder, example)
         _check_shape(image, out, chosen[place])
         out[place] = image
     except (OSError, RuntimeError, ValueError) as error:
@@ -86,7 +86,8 @@ class Some:
     return len(self._rows)
 
   def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-    return self._images[self._rows[rows]]
+    found: np.ndarray = self._images[self._rows[rows]]
+    return found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -214,10 +215,11 @@ def read(builder: Any, split: str, in_memory: bool = True) -> ImageSet:
     name: feature
     for name, feature in builder.info.features.items()
     if isinstance(feature, tfds.features.ClassLabel)
+    and name in builder.stored()
   }
   try:
     if in_memory:
-      arrays = _kept(builder, split, "decoded", {})
+      arrays = _kept(builder, split, f"decoded{builder.fit}", {})
       images: Images = arrays.pop("image")
     else:
       skip = {"image": tfds.decode.SkipDecoding()}
@@ -277,7 +279,7 @@ def _check_kept(
   shapes = {
     name: feature.shape
     for name, feature in builder.info.features.items()
-    if name not in decoders
+    if name in builder.stored() and name not in decoders
   }
   if arrays.keys() != shapes.keys():
     raise ValueError(f"it must hold {sorted(shapes)}, got {sorted(arrays)}")
@@ -298,14 +300,14 @@ def _decode(
   source = builder.as_data_source(split, decoders=decoders)
   count, title = len(source), f"Reading {builder.name} {split}"
   examples = _examples(source, range(count))
+  kept = [name for name in builder.stored() if name not in decoders]
   for index, example in enumerate(
     tqdm(examples, title, total=count, disable=None)
   ):
-    if "image" in decoders:
-      del example["image"]
-    else:
-      example["image"] = builder.to_array(example["image"])
-    for key, value in example.items():
+    read = {key: example[key] for key in kept}
+    if "image" in read:
+      read["image"] = _image(builder, example)
+    for key, value in read.items():
       if index == 0:
         dtype = np.uint8 if key == "image" else np.int32
         arrays[key] = np.empty((count, *np.shape(value)), dtype)
@@ -328,6 +330,12 @@ def _examples(source: Any, rows: Sequence[int]) -> Iterator[dict[str, Any]]:
           raise ValueError(f"record {row} cannot be read: {error}") from error
       raise
     yield from examples
+
+
+def _image(builder: Any, example: dict[str, Any]) -> np.ndarray:
+  """The image of an example, as it is kept."""
+  image: np.ndarray = builder.fit(builder.to_array(example["image"]))
+  return image
 
 
 def _check_shape(value: Any, like: np.ndarray, row: int) -> None:

@@ -47,6 +47,28 @@ class MNIST(  # type: ignore[call-arg]
       yield index, {"image": encode_png(image), "label": int(label)}
 
 
+class FashionMNIST(  # type: ignore[call-arg]
+  MNIST, tfds.image_classification.FashionMNIST, skip_registration=True
+):
+  """The catalogue's `fashion_mnist`, in the same files."""
+
+  URL = tfds.image_classification.FashionMNIST.URL
+  VERSION = tfds.image_classification.FashionMNIST.VERSION
+  url_infos = tfds.image_classification.FashionMNIST.url_infos
+  _info = tfds.image_classification.FashionMNIST._info
+
+
+class KMNIST(  # type: ignore[call-arg]
+  MNIST, tfds.image_classification.KMNIST, skip_registration=True
+):
+  """The catalogue's `kmnist`, in the same files."""
+
+  URL = tfds.image_classification.KMNIST.URL
+  VERSION = tfds.image_classification.KMNIST.VERSION
+  url_infos = tfds.image_classification.KMNIST.url_infos
+  _info = tfds.image_classification.KMNIST._info
+
+
 def _read_idx(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
   """Reads a gzipped IDX file of bytes, uint8 of `shape`; -1 is any length."""
   content = read_gzip(path)

@@ -1,8 +1,68 @@
 """Resizing, and pictures as files."""
 
+import dataclasses
 import io
 
 import numpy as np
+
+CROPS = ("none", "centre")
+COLOURS = ("keep", "grey", "colour")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+  """How pictures are cut, coloured and resized, in this order.
+
+  Attributes:
+    size: side of the resulting squares in pixels; None leaves the size.
+    crop: 'centre', the largest square in the middle; or 'none'.
+    colour: 'grey', one channel; 'colour', three; or 'keep'.
+  """
+
+  size: int | None = None
+  crop: str = "none"
+  colour: str = "keep"
+
+  def __post_init__(self):
+    integer = isinstance(self.size, int) and not isinstance(self.size, bool)
+    if self.size is not None and not (integer and 1 <= self.size <= 1024):
+      raise ValueError(
+        f"size must be None or an integer from 1 to 1024, got {self.size!r}"
+      )
+    for name, known in (("crop", CROPS), ("colour", COLOURS)):
+      if getattr(self, name) not in known:
+        raise ValueError(
+          f"{name} must be one of {known}, got {getattr(self, name)!r}"
+        )
+
+  def __call__(self, image: np.ndarray) -> np.ndarray:
+    """uint8 `[H, W, C]` -> `[H', W', C']`; ValueError: no grey or colours."""
+    import cv2
+
+    if self.crop == "centre":
+      side = min(image.shape[:2])
+      top, left = ((n - side) // 2 for n in image.shape[:2])
+      image = image[top : top + side, left : left + side]
+    channels = image.shape[2]
+    if self.colour != "keep" and channels not in (1, 3):
+      raise ValueError(
+        f"config.dataset.colour must be 'keep' for pictures with {channels} "
+        f"channels, got {self.colour!r}"
+      )
+    if self.colour == "grey" and channels == 3:
+      image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+      image = image[..., None]
+    elif self.colour == "colour" and channels == 1:
+      image = np.repeat(image, 3, axis=2)
+    if self.size is None or image.shape[:2] == (self.size, self.size):
+      return image
+    return resize_area(np.ascontiguousarray(image), self.size)
+
+  def __str__(self) -> str:
+    """For the name of a file."""
+    if self == Fit():
+      return ""
+    return f"-{self.size or 'own'}-{self.crop}-{self.colour}"
 
 
 def resize_area(image: np.ndarray, size: int) -> np.ndarray:

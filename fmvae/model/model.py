@@ -71,6 +71,21 @@ class Model:
     named = {p.factor for p in self.properties}
     return tuple(i for i in range(len(self.prior.factors)) if i not in named)
 
+  @property
+  def of_pictures(self) -> bool:
+    """Whether x is something to look at: no vector, and grey or colour."""
+    *sides, channels = self.vae.image_shape
+    return tuple(sides) != (1, 1) and channels in (1, 3)
+
+  def require_pictures(self, what: str) -> None:
+    """Raises ValueError, '`what` pictures ..', where x is none."""
+    if not self.of_pictures:
+      shape = self.vae.image_shape
+      raise ValueError(
+        f"{what} pictures with one or three channels, and the run's data have "
+        f"shape {shape if max(shape[:2]) > 1 else shape[2:]}"
+      )
+
   def require_named(self, what: str) -> None:
     """Raises ValueError, '`what` named factors ..', where there are none."""
     if not self.properties:
@@ -112,7 +127,10 @@ class Model:
     return _decode(self, state.params, z)
 
   def render(self, state: TrainState, z: Array) -> Array:
-    """Means of p(x|z), `[n, H, W, C]` for z `[n, L]`, clipped to x's range."""
+    """Means of p(x|z), `[n, H, W, C]` for z `[n, L]`.
+
+    Those of pictures are clipped to x's range.
+    """
     return _render(self, state.params, z)
 
   def sample(
@@ -174,6 +192,8 @@ def _decode(model: Model, params, z):
 @functools.partial(jax.jit, static_argnums=0)
 def _render(model: Model, params, z):
   mean = model.likelihood.mean(model.vae.decode(params, z))
+  if not model.of_pictures:
+    return mean
   return jnp.clip(mean, *model.likelihood.range)
 
 

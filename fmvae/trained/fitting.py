@@ -31,9 +31,12 @@ def fit(
 ) -> Trained:
   """Trains a model on arrays, and tests it on a random part of them.
 
+  The network, the likelihood and the binarisation that fit are chosen
+  ('auto'), unless `fields` name them.
+
   Args:
     images: `[N, H, W, C]`, or `[N, H, W]` of one channel: uint8 from 0 to 255,
-      or floats from 0 to 1.
+      or floats from 0 to 1. Numbers `[N, F]` are vectors.
     labels: what is known of them, by name, or one of it: `[N]` integers, -1
       where unknown, or strings, '' where unknown. A factor will stand for each.
     factors: (D, K) of each factor, those of the labels first; by default one
@@ -55,7 +58,11 @@ def fit(
     labels = {"label": labels}
   whole = data.from_arrays(images, labels)
   config = _config(whole, factors, steps, fields, test_fraction)
-  train, test = data.hold_out(whole, test_fraction, config.dataset.split_seed)
+  train, test = data.hold_out(
+    data.fitted(whole, config_lib.make_fit(config)),
+    config.dataset.test_fraction,
+    config.dataset.split_seed,
+  )
   experiment = experiment_lib.assemble(config, train, test)
   with contextlib.ExitStack() as stack:
     if workdir is None:
@@ -77,7 +84,6 @@ def _config(
 ) -> ConfigDict:
   """What the arguments of `fit` say, and for the rest what suits the images."""
   config = config_lib.default()
-  num, shape = len(whole.images), whole.images.shape[1:]
   values = {
     name: tuple(np.unique(known[known >= 0]).tolist())
     for name, known in whole.features.items()
@@ -92,12 +98,9 @@ def _config(
   config.dataset.labels = tuple(
     (i, name, of) for i, (name, of) in enumerate(values.items())
   )
-  if shape[-1] == 1:
-    config.dataset.binarisation = "dynamic"
-  else:
-    config.dataset.binarisation, config.likelihood = "none", "gaussian"
-  if shape in ((32, 32, 3), (64, 64, 3)):
-    config.network = {"name": "conv64", "width": 16}
+  config.dataset.test_fraction = test_fraction
+  config.dataset.binarisation = config.likelihood = config_lib.AUTO
+  config.network = {"name": config_lib.AUTO}
   if isinstance(steps, Mapping):
     steps = dict.fromkeys(config.steps, 0) | dict(steps)
   elif not isinstance(steps, int):
@@ -113,7 +116,7 @@ def _config(
     }
   config.learning_rate = 1e-3
   devices = jax.device_count()
-  most = max(1, round((1 - test_fraction) * num))
+  most = max(1, round((1 - test_fraction) * len(whole.images)))
   config.batch_size = max(1, min(64, most) // devices) * devices
   _override(config, {"steps": steps, **fields})
   config_lib.validate(config)

@@ -36,8 +36,9 @@ class Trained:
 
   Images go in as uint8 from 0 to 255 or as floats from 0 to 1, `[N, H, W, C]`,
   or `[N, H, W]` of one channel, any number of them; pictures come out as
-  float32 from 0 to 1. What draws takes a `seed`, a number or a PRNG key: the
-  same call gives the same result.
+  float32 from 0 to 1. Vectors are numbers `[N, F]`, in and out, in the units of
+  those that it was trained on. What draws takes a `seed`, a number or a PRNG
+  key: the same call gives the same result.
 
   Attributes:
     design: what its config describes.
@@ -130,7 +131,7 @@ class Trained:
       seed: of the draw.
 
     Returns:
-      `[num, H, W, C]`.
+      `[num, H, W, C]`, or vectors `[num, F]`.
 
     Raises:
       ValueError: a factor or a component that there is none of.
@@ -145,17 +146,23 @@ class Trained:
     return self.decode(z)
 
   def decode(self, z: Any) -> np.ndarray:
-    """Pictures `[N, H, W, C]`, means of p(x|z), of z `[N, L]`."""
+    """Pictures `[N, H, W, C]` or vectors `[N, F]`, means of p(x|z).
+
+    Args:
+      z: `[N, L]`.
+    """
     z = self._as_z(z, "z")
 
     def of(rows: slice) -> Array:
       return self.model.render(self.state, z[rows])
 
     raw: np.ndarray = _in_batches(of, len(z))
+    if self.design.spec.loc:
+      return self.model.preprocessing.restore(raw)
     return self.model.to_unit(raw)
 
   def reconstruct(self, images: Any) -> np.ndarray:
-    """Pictures `[N, H, W, C]` of the means of q(z|x)."""
+    """`decode` of the means of q(z|x)."""
     return self.decode(self.encode(images)[0])
 
   def edit(self, images: Any, components: Components) -> np.ndarray:
@@ -172,7 +179,7 @@ class Trained:
         image that has the component already.
 
     Returns:
-      `[N, H, W, C]`.
+      `[N, H, W, C]`, or vectors `[N, F]`.
 
     Raises:
       ValueError: a factor or a component that there is none of.
@@ -198,6 +205,8 @@ class Trained:
   ) -> np.ndarray:
     """The bound of each image in nats (eq. 11), float64 `[N]`.
 
+    That of a vector is of its standardised features, but for counts.
+
     Args:
       images: to score.
       num_samples: draws of z per image for the reconstruction term.
@@ -218,18 +227,23 @@ class Trained:
     return np.asarray(terms.bound)
 
   def __repr__(self) -> str:
-    height, width, channels = self.design.spec.image_shape
+    spec = self.design.spec
+    kind = f"images {'x'.join(map(str, spec.image_shape))}"
+    if spec.loc:
+      kind = f"vectors of {len(spec.loc)}"
     head = (
       f"Trained({self.config.dataset.name}, step {self.step} of {self.total}, "
-      f"images {height}x{width}x{channels}, L = {self.model.vae.latent_dim})"
+      f"{kind}, L = {self.model.vae.latent_dim})"
     )
     return "\n  ".join([head, *map(repr, self.factors)])
 
   def _prepare(self, images: Any) -> np.ndarray:
     """uint8, binarised as test images are where the model is of such."""
-    pixels = data.to_images(images, like=self.design.spec.image_shape)
+    kept = data.to_images(images, like=self.design.spec.image_shape)
+    if self.model.likelihood.counts and not data.are_counts(kept):
+      raise ValueError("the vectors must be counts 0, 1, 2, ..")
     prepared: np.ndarray = self.model.preprocessing.prepare(
-      pixels, training=False
+      kept, training=False
     )
     return prepared
 

@@ -4,9 +4,11 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import json
+import math
 import os
 import pathlib
 import platform
+import reprlib
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -53,7 +55,8 @@ _PACKAGES = (
   "tensorflow-datasets",
   "numpy",
 )
-
+_SHOWN = reprlib.Repr()  # the first numbers of many features
+_SHOWN.maxother = 300
 
 Row = dict[str, Any]
 
@@ -174,6 +177,11 @@ def _as_spec(fields: dict[str, Any]) -> DataSpec:
       raise ValueError(f"{value!r} is no count")
     return value
 
+  def real(value: Any) -> float:
+    if type(value) is not float or not math.isfinite(value):
+      raise ValueError(f"{value!r} is no finite float")
+    return value
+
   def text(value: Any) -> str:
     if not isinstance(value, str):
       raise ValueError(f"{value!r} is no name")
@@ -191,11 +199,17 @@ def _as_spec(fields: dict[str, Any]) -> DataSpec:
   if any(len(p.names) != len(p.values) for p in properties):
     raise ValueError("a property needs a name for each of its values")
   height, width, channels = map(number, fields["image_shape"])
+  loc, scale = (tuple(map(real, fields[of])) for of in ("loc", "scale"))
+  size = channels if (height, width) == (1, 1) else 0
+  if not len(loc) == len(scale) == size or min(scale, default=1.0) <= 0:
+    raise ValueError(f"loc and scale, above 0, need {size} numbers each")
   return DataSpec(
     (height, width, channels),
     number(fields["num_train"]),
     number(fields["num_test"]),
     properties,
+    loc,
+    scale,
   )
 
 
@@ -218,7 +232,9 @@ def check_same_data(
     for field in dataclasses.fields(there)
   )
   differing = [
-    f"{name}: {a!r} there, {b!r} here" for name, a, b in pairs if a != b
+    f"{name}: {_SHOWN.repr(a)} there, {_SHOWN.repr(b)} here"
+    for name, a, b in pairs
+    if a != b
   ]
   if differing:
     raise ValueError(

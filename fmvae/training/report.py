@@ -66,7 +66,7 @@ def report(
       "named": {matrix.feature: matrix.record() for matrix in matrices},
     },
   )
-  if model.prior.factors:
+  if model.prior.factors and model.of_pictures:
     from fmvae import figures  # matplotlib loads slowly
 
     key = jax.random.key(_PICTURE_SEED)

@@ -4,6 +4,7 @@ The files are tiny made-up ones, and the real ones where they are at hand.
 """
 
 import gzip
+import hashlib
 import io
 import logging
 import zipfile
@@ -20,7 +21,7 @@ from fmvae.data import DATASETS, DataError, catalogue, load
 from fmvae.data.builders import Described
 from fmvae.data.celeb_a import CelebA, celeb_a_64
 from fmvae.data.digits import UciDigits
-from fmvae.data.mnist import MNIST, _read_idx
+from fmvae.data.mnist import MNIST, FashionMNIST, _read_idx
 from fmvae.data.omniglot import Omniglot, _find_members, omniglot_28
 from fmvae.data.shapes import Shapes
 
@@ -123,15 +124,46 @@ def test_celeb_a_has_a_feature_for_each_attribute(tmp_path):
 # MNIST
 
 
-def test_mnist_is_the_catalogue_s(tmp_path):
-  ours = MNIST(data_dir=tmp_path)
-  theirs = tfds.image_classification.MNIST(data_dir=tmp_path)
-  assert ours.name == theirs.name == "mnist"
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
+def test_mnist_and_its_like_are_the_catalogue_s(tmp_path, name):
+  ours = catalogue._described(name)(data_dir=tmp_path)
+  theirs = tfds.builder(name, data_dir=tmp_path)
+  assert ours.name == theirs.name == name
   assert ours.version == theirs.version
   assert ours.data_dir == theirs.data_dir
   assert ours.url_infos == theirs.url_infos
   assert len(ours.url_infos) == 4
   assert repr(ours.info.features) == repr(theirs.info.features)
+  assert {url.rpartition("/")[0] + "/" for url in ours.url_infos} == {ours.URL}
+
+
+def test_fashion_mnist_is_prepared_without_tensorflow(tmp_path):
+  images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8)
+  digits = np.array([9, 0, 4], np.uint8)
+  infos = {}
+  for file in FashionMNIST.SOURCE_FILES:
+    array, magic = (images, 2051) if "images" in file else (digits, 2049)
+    header = np.array([magic, *array.shape], ">i4").tobytes()
+    content = gzip.compress(header + array.tobytes())
+    (tmp_path / file).write_bytes(content)
+    infos[FashionMNIST.URL + file] = tfds.download.checksums.UrlInfo(
+      size=len(content),
+      checksum=hashlib.sha256(content).hexdigest(),
+      filename=file,
+    )
+
+  class Few(FashionMNIST, skip_registration=True):
+    name = "fashion_mnist"
+    url_infos = infos
+
+  made = load(Few, "test", data_dir=tmp_path / "data", manual_dir=tmp_path)
+  assert made.value_names["label"][9] == "Ankle boot"
+  for image, label in zip(made.images, made.features["label"], strict=True):
+    (i,) = np.flatnonzero((image[..., 0] == images).all((1, 2)))
+    assert label == digits[i]
+  # The next time it is read by its name.
+  again = load("fashion_mnist", "train", data_dir=tmp_path / "data")
+  assert again.images.shape == (3, 28, 28, 1)
 
 
 def test_mnist_from_the_real_files(real_files, tmp_path):

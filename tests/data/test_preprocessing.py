@@ -10,7 +10,7 @@ import pytest
 
 from fmvae import data
 from fmvae.data import Preprocessing, binarisation
-from fmvae.data.preprocessing import KINDS
+from fmvae.data.preprocessing import KINDS, standardised
 
 _IMAGES = np.resize(np.arange(256, dtype=np.uint8), (6, 8, 8, 1))
 _KEY = jax.random.key(0)
@@ -113,3 +113,18 @@ def test_an_unknown_kind_is_refused_by_name():
     r" 'none'\), got 'dither'$",
   ):
     Preprocessing("dither")
+
+
+def test_vectors_are_standardised_by_those_of_training():
+  rng = np.random.default_rng(0)
+  vectors = np.float32(rng.normal([1000, 0, 7], [0.1, 1e-3, 0], (500, 3)))
+  kept = data.from_arrays(vectors).images
+  made = standardised(kept)
+  assert made == standardised(kept)
+  assert made.prepare(kept, training=True) is kept
+  assert made.input(True) == made.input(False)
+  x = jax.vmap(made.input(True))(jax.random.split(_KEY, 500), kept)
+  assert x.shape == (500, 1, 1, 3)
+  np.testing.assert_allclose(x.mean(0)[0, 0], 0, atol=1e-3)
+  np.testing.assert_allclose(x.std(0)[0, 0], [1, 1, 0], rtol=1e-3)
+  np.testing.assert_allclose(made.restore(x), vectors, rtol=1e-5)

@@ -78,7 +78,7 @@ def test_codes_of_any_images(tiny, tmp_path):
     ends[3:],
     [
       "a.jpg must have 32 x 32 pixels",
-      "holds no picture (.png, .jpg, .jpeg)",
+      "empty must hold pictures (.png, .jpg, .jpeg)",
       "with an array called images (",
       "nowhere is not there",
       "--out must end in .npz or .csv",

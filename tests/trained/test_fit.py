@@ -46,6 +46,49 @@ def test_arrays_become_a_trained_model(tmp_path):
     data.load("arrays", "test")
 
 
+def test_vectors_train_and_keep_their_units(tmp_path):
+  rng, workdir = np.random.default_rng(0), tmp_path / "run"
+  vectors = rng.normal([1000, 0, -7], [50, 1e-3, 1], (60, 3))
+  model = fmvae.fit(
+    vectors,
+    factors=((2, 2),),
+    steps={"joint": 4},
+    workdir=workdir,
+    init_encodings=40,
+    **TINY,
+  )
+  assert repr(model).startswith("Trained(arrays, step 4 of 4, vectors of 3, L")
+  again = fmvae.load(workdir)
+  kept = json.loads((workdir / "data.json").read_text())
+  assert kept["loc"] == list(again.design.spec.loc)
+  np.testing.assert_allclose(kept["loc"], [1000, 0, -7], rtol=0.1, atol=1)
+  np.testing.assert_allclose(kept["scale"], [50, 1e-3, 1], rtol=0.4)
+  loc, _ = again.encode(vectors)
+  assert loc.shape == (60, 2)
+  np.testing.assert_array_equal(loc, model.encode(np.float32(vectors))[0])
+  raw = again.model.render(again.state, loc)
+  decoded = again.decode(loc)
+  np.testing.assert_allclose(
+    decoded,
+    np.asarray(raw)[:, 0, 0] * kept["scale"] + np.array(kept["loc"]),
+    rtol=1e-5,
+  )
+  np.testing.assert_array_equal(again.reconstruct(vectors), decoded)
+  assert again.sample(2, {0: 1}).shape == (2, 3)
+  assert np.isfinite(again.score(vectors)).all()
+  assert not (workdir / "samples.png").exists()
+  with pytest.raises(ValueError, match=r"must be \[N, 3\], got"):
+    again.encode(vectors[:, :2])
+  for wrong, message in (
+    ({"loc": [0.0]}, "above 0, need 3 numbers each"),
+    ({"scale": [1.0, 0.0, 1.0]}, "above 0, need 3 numbers each"),
+    ({"scale": [1.0, "1", 1.0]}, "'1' is no finite float"),
+  ):
+    (workdir / "data.json").write_text(json.dumps(kept | wrong))
+    with pytest.raises(ValueError, match=message):
+      fmvae.load(workdir)
+
+
 @pytest.mark.parametrize(
   ("options", "message"),
   [
@@ -59,6 +102,7 @@ def test_arrays_become_a_trained_model(tmp_path):
     ({"labels": {"a": [1, 2]}}, "must be one for each of 60 images, got 2"),
     ({"batch_size": 64}, "config.batch_size = 64 is more than the 54"),
     ({"network": {"name": "vgg"}}, "vgg"),
+    ({"dataset": {"size": 0}}, "config.dataset.size must be None or an"),
   ],
 )
 def test_what_is_wrong_costs_a_sentence(options, message, tmp_path):
