@@ -105,7 +105,8 @@ def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
       if base.steps.pretrain:
         before = config_lib.pretraining(base)
         digest = hashlib.sha256(before.to_json(sort_keys=True).encode())
-        slug = f"{run.dataset.name}_seed{seed}_{digest.hexdigest()[:8]}"
+        of_data = pathlib.Path(run.dataset.name).stem  # which may be a path
+        slug = f"{of_data}_seed{seed}_{digest.hexdigest()[:8]}"
         pretrained = folder / "pretrained" / slug
         points.append(Point(name, None, seed, before, pretrained, None))
         tasks[slug] = _train(slug, points[-1])
@@ -123,6 +124,7 @@ def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
             tasks[task.name] = task
   for point in points:
     _named(point, lambda p=point: config_lib.validate(p.config))
+    _named(point, lambda p=point: config_lib.check_chosen(p.config))
     _named(point, lambda p=point: records.check_config(p.workdir, p.config))
   return Plan(tuple(points), tuple(tasks.values()))
 

@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 
+from experiments import digits as single
+from experiments import own
 from experiments.sweeps import figure3_digits, figure3_mlp
 from fmvae import config as config_lib
 from fmvae import sweep
@@ -19,6 +21,13 @@ SWEEPS = sorted(
   )
   if path.stem != "__init__"
 )
+
+
+def _by_values():
+  config = single.get_config("smoke")
+  config.dataset.labels = ((0, "digit"),)
+  config.factors, config.latent_dim = ((32, 0), (32, 4)), 64
+  return config
 
 
 def digits(**fields):
@@ -185,6 +194,14 @@ def test_a_run_is_done_with_the_result_and_checkpoint_of_its_last_step(
     (
       {"runs": {"digits": {"seed": 0}}},
       "runs.digits: config.batch_size is missing",
+    ),
+    (
+      {"runs": {"own": own.get_config("smoke")}},
+      "config.network.name must say which here, got 'auto'",
+    ),
+    (
+      {"runs": {"digits": _by_values()}},
+      r"config.factors must have K of 1 or more here, got \(\(32, 0\)",
     ),
   ],
 )
