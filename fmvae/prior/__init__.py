@@ -15,6 +15,7 @@ are those of Paquet, Ghaisas and Tieleman (2018).
 """
 
 from fmvae.prior.first_order import apply_log_updates, log_gradients
+from fmvae.prior.fitting import Fit, fit
 from fmvae.prior.normal_gamma import NaturalParams
 from fmvae.prior.responsibilities import (
   codes,
@@ -29,6 +30,7 @@ from fmvae.prior.state import (
   Hyperprior,
   MeanParams,
   PriorState,
+  Units,
   Usage,
   from_mean_params,
   init,
@@ -39,14 +41,17 @@ from fmvae.prior.state import (
 from fmvae.prior.svi import robbins_monro, svi_update
 
 __all__ = [
+  "Fit",
   "Hyperprior",
   "MeanParams",
   "NaturalParams",
   "PriorState",
+  "Units",
   "Usage",
   "apply_log_updates",
   "codes",
   "component_logits",
+  "fit",
   "from_mean_params",
   "init",
   "kl_global",

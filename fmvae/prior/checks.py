@@ -4,6 +4,8 @@ Shapes and dtypes are known under tracing too; values are looked at where they
 are at hand.
 """
 
+from collections.abc import Iterable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +37,25 @@ def check_step_size(step_size: ArrayLike) -> None:
   value = concrete(step_size)
   if value is not None and not np.all((value >= 0) & (value <= 1)):
     raise ValueError(f"step_size must be in [0, 1], got {step_size}")
+
+
+def as_factors(
+  factors: Iterable[tuple[int, int]],
+) -> tuple[tuple[int, int], ...]:
+  """(D_i, K_i) of every factor.
+
+  Raises:
+    ValueError: there is none, or D_i or K_i is below one.
+  """
+  factors = tuple((int(d), int(k)) for d, k in factors)
+  for i, (d, k) in enumerate(factors):
+    if d < 1 or k < 1:
+      raise ValueError(
+        f"factors[{i}] must be (D, K) with D and K at least 1, got {(d, k)}"
+      )
+  if not factors:
+    raise ValueError("factors must name at least one (D, K), got none")
+  return factors
 
 
 def as_index(name: str, index: ArrayLike, sizes: tuple[int, ...]) -> Array:
@@ -71,19 +92,22 @@ def as_index(name: str, index: ArrayLike, sizes: tuple[int, ...]) -> Array:
 
 
 def as_encodings(
-  latent: int, loc: Array, log_var: Array
+  latent: int, loc: Array, log_var: Array | None
 ) -> tuple[Array, Array]:
   """`loc` and `log_var`, in float32 where they come in a lower precision.
 
   bfloat16 cannot count the points of a batch, and float16 not those of a
-  training set.
+  training set. Points without a `log_var` are known exactly: it is -inf.
 
   Raises:
     ValueError: not both `[..., L]` of one shape.
   """
   for name, x in (("loc", loc), ("log_var", log_var)):
-    if not x.shape or x.shape[-1] != latent:
+    if x is not None and (not x.shape or x.shape[-1] != latent):
       raise ValueError(f"{name} must be [..., {latent}], got {x.shape}")
+  if log_var is None:
+    loc = _at_least_single(loc)
+    return loc, jnp.full_like(loc, -jnp.inf)
   if loc.shape != log_var.shape:
     raise ValueError(
       f"log_var must have the shape of loc, {loc.shape}, got {log_var.shape}"

@@ -18,15 +18,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior import dirichlet
+from fmvae.prior.arrays import align, matmul
 from fmvae.prior.checks import as_encodings, as_labels
 from fmvae.prior.normal_gamma import LOG_2PI, expected_log_alpha
-from fmvae.prior.state import (
-  MeanParams,
-  PriorState,
-  align,
-  matmul,
-  split,
-)
+from fmvae.prior.state import MeanParams, PriorState, split
 
 
 def centre(f: MeanParams) -> Array:
@@ -61,14 +56,14 @@ def _factor_logits(f: MeanParams, loc: Array, log_var: Array) -> Array:
 
 
 def component_logits(
-  state: PriorState, loc: Array, log_var: Array
+  state: PriorState, loc: Array, log_var: Array | None = None
 ) -> tuple[Array, ...]:
   """Log of eq. 5 before normalising, by eq. 6, for every factor.
 
   Args:
     state: the prior.
     loc: encoder means `[..., L]`.
-    log_var: encoder log variances `[..., L]`.
+    log_var: encoder log variances `[..., L]`, None where `loc` is exact.
 
   Returns:
     `[..., K_i]` for each factor i.
@@ -84,14 +79,17 @@ def component_logits(
 
 
 def responsibilities(
-  state: PriorState, loc: Array, log_var: Array, labels: Array | None = None
+  state: PriorState,
+  loc: Array,
+  log_var: Array | None = None,
+  labels: Array | None = None,
 ) -> tuple[Array, ...]:
   """The optimal q(r_i) in closed form, eq. 5, clamped where labelled.
 
   Args:
     state: the prior.
     loc: encoder means `[..., L]`.
-    log_var: encoder log variances `[..., L]`.
+    log_var: encoder log variances `[..., L]`, None where `loc` is exact.
     labels: int `[..., I]`, a component below K_i or -1 where missing. A known
       label makes gamma one-hot (Sec. 2.5). A traced one outside that range
       counts as missing.
@@ -120,7 +118,7 @@ def responsibilities(
 
 
 def _factor_kl_z(
-  f: MeanParams, loc: Array, log_var: Array, gamma: Array
+  f: MeanParams, loc: Array, log_var: Array, gamma: Array, exact: bool
 ) -> Array:
   variance = jnp.exp(log_var)
   top = jnp.argmax(gamma, -1)
@@ -131,18 +129,27 @@ def _factor_kl_z(
   each = _expected_log_normals(f, loc, variance)
   others = each - jnp.take_along_axis(each, top[..., None], -1)
   expected = best + jnp.sum(gamma * others, -1)
+  if exact:
+    return 0.5 * LOG_2PI * loc.shape[-1] - expected
   return -0.5 * jnp.sum(log_var + 1, -1) - expected
 
 
 def kl_z(
-  state: PriorState, loc: Array, log_var: Array, resp: tuple[Array, ...]
+  state: PriorState,
+  loc: Array,
+  log_var: Array | None,
+  resp: tuple[Array, ...],
 ) -> Array:
   """KL[z_i] of line 4b, expected under q(r) and q(mu, alpha) (App. C.2).
+
+  Points that are known exactly are infinitely far from any density. Without
+  `log_var` the entropy of q(z|x) is therefore left out: what remains is the
+  expected -log p(z_i | r_i), and -sum_i (KL[z_i] + KL[r_i]) bounds log p(z).
 
   Args:
     state: the prior.
     loc: encoder means `[..., L]`.
-    log_var: encoder log variances `[..., L]`.
+    log_var: encoder log variances `[..., L]`, None where `loc` is exact.
     resp: gamma_i `[..., K_i]` for each factor, as `responsibilities` gives.
 
   Returns:
@@ -151,12 +158,13 @@ def kl_z(
   Raises:
     ValueError: an argument of the wrong shape.
   """
+  exact = log_var is None
   loc, log_var = as_encodings(sum(state.dims), loc, log_var)
   _check_resp(state, resp)
   parts = zip(
     state.factors, split(state, loc), split(state, log_var), resp, strict=True
   )
-  return jnp.stack([_factor_kl_z(*part) for part in parts], -1)
+  return jnp.stack([_factor_kl_z(*part, exact) for part in parts], -1)
 
 
 def kl_r(state: PriorState, resp: tuple[Array, ...]) -> Array:
@@ -185,7 +193,7 @@ def kl_r(state: PriorState, resp: tuple[Array, ...]) -> Array:
   return jnp.stack(costs, -1)
 
 
-def codes(state: PriorState, loc: Array, log_var: Array) -> Array:
+def codes(state: PriorState, loc: Array, log_var: Array | None = None) -> Array:
   """The product-quantisation code (k_1, .., k_I) of each point (Sec. 2.1).
 
   Returns:
@@ -196,7 +204,7 @@ def codes(state: PriorState, loc: Array, log_var: Array) -> Array:
 
 
 def label_log_prob(
-  state: PriorState, loc: Array, log_var: Array, labels: Array
+  state: PriorState, loc: Array, log_var: Array | None, labels: Array
 ) -> Array:
   """log g_i at the label, the cross entropy of eq. 8 (Sec. 2.5).
 
@@ -205,7 +213,7 @@ def label_log_prob(
   Args:
     state: the prior.
     loc: encoder means `[..., L]`.
-    log_var: encoder log variances `[..., L]`.
+    log_var: encoder log variances `[..., L]`, None where `loc` is exact.
     labels: int `[..., I]`, a component below K_i or -1 where missing. A traced
       one outside that range counts as missing.
 

@@ -6,7 +6,8 @@ With mu and alpha integrated out, z_d given component k is a Student-t (eq.
 of its draws would overflow float32. `sample` bounds them, `usage` marks them.
 """
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,7 @@ def _log_squared_scale(f: MeanParams) -> Array:
 def sample(
   key: Array,
   state: PriorState,
-  shape: tuple[int, ...] = (),
+  shape: int | tuple[int, ...] = (),
   components: Array | None = None,
 ) -> tuple[Array, Array]:
   """Draws z from p_Q(z), eq. 10, or from chosen components.
@@ -42,7 +43,7 @@ def sample(
   Args:
     key: a PRNG key.
     state: the prior.
-    shape: of the draw.
+    shape: of the draw, or the number of draws.
     components: int, broadcastable to `[*shape, I]`: a component below K_i, or
       -1 to draw that factor's. A traced one outside that range is drawn too.
 
@@ -53,7 +54,9 @@ def sample(
     ValueError: `components` not integers, of the wrong shape, or known to be
       out of range.
   """
-  shape = tuple(shape)
+  shape = (
+    tuple(shape) if isinstance(shape, Iterable) else (operator.index(shape),)
+  )
   k_key, alpha_key, z_key = jax.random.split(key, 3)
   ks = [
     jax.random.categorical(

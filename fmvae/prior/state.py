@@ -1,18 +1,20 @@
 """The prior's state: q(mu, alpha) and q(pi) of every factor (Sec. 2.3)."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+import numpy as np
+from jax import Array
 
 from fmvae.prior import dirichlet, normal_gamma
-from fmvae.prior.checks import as_encodings, check_num_data
+from fmvae.prior.checks import as_encodings, as_factors, check_num_data
+from fmvae.prior.kmeans import lloyd
 from fmvae.prior.normal_gamma import NaturalParams, NormalGamma
 
-_LLOYD_ITERATIONS = 10  # more do not change the bound
 _DEFAULT_POINTS = 10.0  # a start's weight per component, without num_data
 
 
@@ -40,8 +42,25 @@ class Hyperprior:
       )
 
 
+class Units(NamedTuple):
+  """Of the features: p(xi) is stated for (z - loc) / scale."""
+
+  loc: Array  # [L]
+  scale: Array  # [L], positive
+
+
+class FactorHyperprior(NamedTuple):
+  """The hyperprior of one factor in the units of z."""
+
+  m0: Array | float  # [1, D], or one number for all dimensions
+  s0: float
+  a0: float
+  b0: Array | float  # [1, D], or one number for all dimensions
+  c0: float
+
+
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class MeanParams:
   """One factor's posterior in mean parameters (Sec. 2.3)."""
 
@@ -66,19 +85,37 @@ class MeanParams:
     """Dirichlet counts `[K]`."""
     return self.c
 
+  def __eq__(self, other) -> bool:
+    return _equal(self, other)
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+  def __repr__(self) -> str:
+    return f"<MeanParams of (D, K) = {_size(self)}>"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class PriorState:
   """The posterior over all prior parameters xi, an immutable pytree.
 
   Its leaves are mean parameters. They stand one to one for the natural
   parameters lambda (App. B), which `factors[i].natural` computes, and keep the
   digits that lambda2 loses in float32; see `fmvae.prior.normal_gamma`.
+
+  With `units`, as `fit` chooses them, the hyperprior is that of standardised
+  features, and everything else in the units of z. That is exact: if z has the
+  component N(mu, 1 / alpha), then loc + scale z has one whose Normal-Gamma is
+  (loc + scale m, s, a, scale^2 b), which takes p(xi) and q(xi) alike. They are
+  leaves, if there are any, so that one compilation serves every fit.
+
+  Two states are equal where all their values are. Flax serialises a state,
+  without the hyperprior, which `from_bytes` takes from its target.
   """
 
   factors: tuple[MeanParams, ...]
-  hyperprior: Hyperprior = dataclasses.field(metadata={"static": True})
+  hyperprior: Hyperprior  # static
+  units: Units | None = None
+
+  def __post_init__(self):
+    _register_with_flax()
 
   @property
   def dims(self) -> tuple[int, ...]:
@@ -89,6 +126,76 @@ class PriorState:
   def components(self) -> tuple[int, ...]:
     """K_i of every factor."""
     return tuple(f.m.shape[-2] for f in self.factors)
+
+  @property
+  def factor_hyperpriors(self) -> tuple[FactorHyperprior, ...]:
+    """p(xi) of every factor in the units of z."""
+    h = FactorHyperprior(*dataclasses.astuple(self.hyperprior))
+    if self.units is None:
+      return (h,) * len(self.factors)
+    locs, scales = (split(self, x[None]) for x in self.units)
+    return tuple(
+      h._replace(m0=loc + scale * h.m0, b0=scale**2 * h.b0)
+      for loc, scale in zip(locs, scales, strict=True)
+    )
+
+  def __eq__(self, other) -> bool:
+    return _equal(self, other)
+
+  def __repr__(self) -> str:
+    sizes = ", ".join(str(_size(f)) for f in self.factors)
+    return f"<PriorState of (D, K) = {sizes}>"
+
+
+def _size(f: MeanParams) -> tuple[int, ...]:
+  """(D, K); empty where a transformation of JAX has left no array."""
+  return tuple(getattr(f.m, "shape", ())[:-3:-1])
+
+
+def _equal(one: Any, other: Any) -> bool:
+  """Whether two pytrees have one structure and the same values."""
+  structures: list[Any] = [jax.tree.structure(x) for x in (one, other)]
+  same = structures[0] == structures[1]
+  pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+  return same and all(np.array_equal(x, y) for x, y in pairs)
+
+
+def _flatten(state: PriorState):
+  """Without units a state has no node for them, which a checkpoint would."""
+  names = ("factors",) if state.units is None else ("factors", "units")
+  key = jax.tree_util.GetAttrKey
+  children = tuple((key(name), getattr(state, name)) for name in names)
+  return children, state.hyperprior
+
+
+def _unflatten(hyperprior: Hyperprior, children) -> PriorState:
+  factors, *units = children
+  return PriorState(factors, hyperprior, *units)
+
+
+jax.tree_util.register_pytree_with_keys(PriorState, _flatten, _unflatten)
+
+
+def _register_with_flax() -> None:
+  """Tells Flax how to serialise a state, once it has been imported."""
+  flax = sys.modules.get("flax.serialization")
+  if flax is None or flax.is_serializable(PriorState):
+    return
+
+  def as_dict(x, names):
+    return {name: flax.to_state_dict(getattr(x, name)) for name in names}
+
+  def restore(target, saved):
+    units = saved["units"] and Units(**saved["units"])
+    factors = flax.from_state_dict(target.factors, saved["factors"])
+    return PriorState(factors, target.hyperprior, units)
+
+  flax.register_serialization_state(
+    PriorState, lambda x: as_dict(x, ("factors", "units")), restore
+  )
+  flax.register_serialization_state(
+    MeanParams, lambda x: as_dict(x, "msabc"), lambda _, x: MeanParams(**x)
+  )
 
 
 class Usage(NamedTuple):
@@ -109,7 +216,8 @@ def init(
 ) -> PriorState:
   """A start that breaks the symmetry between components and does not collapse.
 
-  With `loc` and `log_var`, encodings of training points, the components start
+  With `loc` and `log_var`, encodings of training points, or `loc` alone for
+  points that are known exactly, the components start
   at k-means centres: randomly chosen points and ten of Lloyd's iterations. Each
   starts with the precision of all encodings pooled, per dimension. Without,
   means are drawn from N(0, 0.1^2) with precision one. The obvious N(0, 1)
@@ -129,21 +237,15 @@ def init(
     ValueError: D_i or K_i below one, arrays that do not fit `factors`, or N
       not positive. A traced N is not looked at.
   """
-  factors = tuple((int(d), int(k)) for d, k in factors)
-  for i, (d, k) in enumerate(factors):
-    if d < 1 or k < 1:
-      raise ValueError(
-        f"factors[{i}] must be (D, K) with D and K at least 1, got {(d, k)}"
-      )
-  if not factors:
-    raise ValueError("factors must name at least one (D, K), got none")
+  factors = as_factors(factors)
   if num_data is not None:
     check_num_data(num_data)
   latent = sum(d for d, _ in factors)
-  if (loc is None) != (log_var is None):
-    raise ValueError("loc and log_var must be given together")
-  if loc is not None and log_var is not None:
-    loc, log_var = as_encodings(latent, loc, log_var)
+  if loc is None and log_var is not None:
+    raise ValueError("log_var must come with loc, got log_var alone")
+  encodings = None if loc is None else as_encodings(latent, loc, log_var)
+  if encodings is not None:
+    loc, log_var = encodings
     largest = max(k for _, k in factors)
     if loc.ndim != 2 or loc.shape[0] < largest:
       raise ValueError(
@@ -153,15 +255,15 @@ def init(
   for (d, k), subkey in zip(
     factors, jax.random.split(key, len(factors)), strict=True
   ):
-    if loc is None or log_var is None:
+    if encodings is None:
       m = 0.1 * jax.random.normal(subkey, (k, d))
       variance = jnp.ones_like(m)
     else:
-      x = loc[:, offset : offset + d]
-      within = jnp.mean(jnp.exp(log_var[:, offset : offset + d]), 0)
+      x, log_variance = (e[:, offset : offset + d] for e in encodings)
+      within = jnp.mean(jnp.exp(log_variance), 0)
       pooled = jnp.var(x, 0) + within
       chosen = jax.random.choice(subkey, x.shape[0], (k,), replace=False)
-      m = _lloyd(x, x[chosen], 1 / pooled)
+      m = lloyd(x, x[chosen], 1 / pooled)
       variance = jnp.broadcast_to(pooled, m.shape)
     points = _DEFAULT_POINTS if num_data is None else num_data / k
     h = hyperprior
@@ -178,37 +280,6 @@ def init(
   return PriorState(factors=tuple(out), hyperprior=hyperprior)
 
 
-def _lloyd(x: Array, means: Array, precision: Array) -> Array:
-  """Ten k-means iterations on `[N, D]` from `[K, D]`, distances in `precision`.
-
-  A centre that loses all its points stays where it is.
-  """
-  origin, scale = jnp.mean(x, 0, keepdims=True), jnp.sqrt(precision)[None]
-  x = (x - origin) * scale
-
-  def iterate(_, centres):
-    distances = jnp.sum(centres**2, -1)[None] - 2 * matmul(x, centres.T)
-    nearest = jnp.argmin(distances, -1)
-    count = jnp.zeros(len(centres), x.dtype).at[nearest].add(1)[:, None]
-    sums = jnp.zeros_like(centres).at[nearest].add(x)
-    return jnp.where(count > 0, sums / jnp.maximum(count, 1), centres)
-
-  centres = (means - origin) * scale
-  centres = lax.fori_loop(0, _LLOYD_ITERATIONS, iterate, centres)
-  return origin + centres / scale
-
-
-def matmul(x: Array, y: Array) -> Array:
-  """`[..., n] [n, m] -> [..., m]` in full float32, where TF32 loses digits."""
-  axes = ((x.ndim - 1,), (0,)), ((), ())
-  return lax.dot_general(x, y, axes, precision=lax.Precision.HIGHEST)
-
-
-def align(x: Array, like: Array) -> Array:
-  """`x` with leading axes of length one, as many axes in all as `like` has."""
-  return lax.expand_dims(x, range(like.ndim - x.ndim))
-
-
 def mean_params(state: PriorState) -> tuple[MeanParams, ...]:
   """Mean parameters (m, s, a, b, c) of every factor."""
   return state.factors
@@ -217,6 +288,7 @@ def mean_params(state: PriorState) -> tuple[MeanParams, ...]:
 def from_mean_params(
   params: Sequence[MeanParams],
   hyperprior: Hyperprior = Hyperprior(),
+  units: Units | None = None,
 ) -> PriorState:
   """The state with the given mean parameters, the inverse of `mean_params`.
 
@@ -231,14 +303,13 @@ def from_mean_params(
       raise ValueError(
         f"params[{i}] must hold m, s, a, b [K, D] and c [K], got {shapes}"
       )
-  return PriorState(factors=tuple(params), hyperprior=hyperprior)
+  return PriorState(tuple(params), hyperprior, units)
 
 
 def kl_global(state: PriorState) -> Array:
   """KL_NG + KL_Dir per factor, lines 4d and 4e before the 1/N, `[I]` nats."""
-  h = state.hyperprior
   costs = []
-  for f in state.factors:
+  for f, h in zip(state.factors, state.factor_hyperpriors, strict=True):
     base = NormalGamma(
       *(jnp.full_like(f.m, v) for v in (h.m0, h.s0, h.a0, h.b0))
     )

@@ -16,21 +16,22 @@ one that counts where components lie far apart, enters by direct differences;
 the rest enters by matrix products around the mixture's mean.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae.prior import normal_gamma
+from fmvae.prior.arrays import matmul
 from fmvae.prior.checks import as_encodings, check_num_data, check_step_size
 from fmvae.prior.normal_gamma import NormalGamma
 from fmvae.prior.responsibilities import centre, responsibilities
 from fmvae.prior.state import (
-  Hyperprior,
+  FactorHyperprior,
   MeanParams,
   PriorState,
-  matmul,
   split,
 )
 
@@ -83,7 +84,7 @@ def _moments(
 
 def _update_factor(
   f: MeanParams,
-  h: Hyperprior,
+  h: FactorHyperprior,
   at: Array,
   sums: tuple[Array, Array, Array],
   weight: Array,
@@ -113,7 +114,7 @@ def _update_factor(
 def svi_update(
   state: PriorState,
   loc: Array,
-  log_var: Array,
+  log_var: Array | None = None,
   *,
   num_data: Array | float,
   step_size: Array | float,
@@ -129,7 +130,7 @@ def svi_update(
     state: the prior.
     loc: encoder means `[..., L]`, this device's part of the batch; at least one
       point.
-    log_var: encoder log variances `[..., L]`.
+    log_var: encoder log variances `[..., L]`, None where `loc` is exact.
     num_data: N, the size of the training set.
     step_size: rho in [0, 1]; one goes to the optimum of this batch.
     labels: int `[..., I]`, a component below K_i or -1 where missing. A traced
@@ -157,19 +158,45 @@ def svi_update(
     return tree if axis_name is None else lax.psum(tree, axis_name)
 
   weight = num_data / psum(num_points)
+  return natural_step(state, loc, log_var, gammas, weight, step_size, psum)
+
+
+def natural_step(
+  state: PriorState,
+  loc: Array,
+  log_var: Array,
+  gammas: Sequence[Array],
+  weight: Array,
+  rho: Array | float,
+  psum: Callable,
+) -> PriorState:
+  """Eq. 13-14 for given responsibilities `[..., K_i]`.
+
+  Args:
+    state: the prior.
+    loc: `[..., L]`.
+    log_var: `[..., L]`.
+    gammas: of every factor; points with zeros alone do not count.
+    weight: w = N / |B|.
+    rho: step size.
+    psum: sums over the devices that share the batch.
+  """
   factors = []
-  for f, mu, lv, gamma in zip(
-    state.factors, split(state, loc), split(state, log_var), gammas, strict=True
+  for f, h, mu, lv, gamma in zip(
+    state.factors,
+    state.factor_hyperpriors,
+    split(state, loc),
+    split(state, log_var),
+    gammas,
+    strict=True,
   ):
     mu, variance, gamma = (
       x.reshape(-1, x.shape[-1]) for x in (mu, jnp.exp(lv), gamma)
     )
     at = _weighted_means(f, mu, gamma, psum)
     sums = psum(_moments(f, at, mu, variance, gamma))
-    factors.append(
-      _update_factor(f, state.hyperprior, at, sums, weight, step_size)
-    )
-  return PriorState(factors=tuple(factors), hyperprior=state.hyperprior)
+    factors.append(_update_factor(f, h, at, sums, weight, rho))
+  return dataclasses.replace(state, factors=tuple(factors))
 
 
 def robbins_monro(
