@@ -6,7 +6,7 @@ import pathlib
 ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
   ("fmvae.prior", "fmvae.storage"),
-  ("fmvae.networks", "fmvae.likelihoods", "fmvae.data"),
+  ("fmvae.networks", "fmvae.likelihoods", "fmvae.data", "fmvae.estimator"),
   ("fmvae.model",),
   ("fmvae.config",),
   ("fmvae.experiment",),

@@ -28,6 +28,7 @@ import numpy as np
 from jax import Array
 
 from fmvae.prior import kmeans
+from fmvae.prior.arrays import padded
 from fmvae.prior.checks import as_factors, check_num_data
 from fmvae.prior.responsibilities import component_logits, responsibilities
 from fmvae.prior.state import (
@@ -44,6 +45,10 @@ _FIRST = 2 * _START  # and as many others for looks at the bound
 _EVERY = 10  # steps from one look at the bound to the next
 _PATIENCE = 2  # looks without a gain of `tol` before it stops
 _SCHEDULE = robbins_monro(kappa=0.51, tau0=1)
+
+# The paper's s0 = 1 expects means within one standard deviation of a component
+# from the centre, and widens those of clusters that lie apart; this one, ten.
+DENSITY = Hyperprior(s0=0.01)
 
 Factors = tuple[tuple[int, int], ...]
 
@@ -66,7 +71,7 @@ def fit(
   key: Array,
   points: Any,
   factors: Iterable[tuple[int, int]],
-  hyperprior: Hyperprior = Hyperprior(),  # noqa: B008
+  hyperprior: Hyperprior = DENSITY,
   *,
   num_data: int | None = None,
   batch_size: int = 4096,
@@ -85,7 +90,8 @@ def fit(
     points: `[N, L]`, or an iterable of batches `[B, L]`, as many as it has in
       the order it has them. One that can be iterated anew is, at its end.
     factors: (D_i, K_i) of every factor, over consecutive features.
-    hyperprior: of the features less their mean, over their standard deviation.
+    hyperprior: of the features less their mean, over their standard deviation;
+      the paper's, with means that may lie apart (s0 = 0.01), by default.
     num_data: N; for an iterable, which does not say it.
     batch_size: of an array's batches, drawn at random without replacement.
     max_steps: at most.
@@ -233,15 +239,8 @@ def _units(first: np.ndarray) -> Units:
 
 
 def _padded(batch: np.ndarray) -> tuple[Array, int]:
-  """The batch, its points repeated to a power of two; and how many it has.
-
-  Batches of all sizes up to that one share a compilation.
-  """
-  num = len(batch)
-  size = max(16, 1 << (num - 1).bit_length())
-  if size > num:
-    batch = batch[np.arange(size) % num]
-  return jnp.asarray(batch), num
+  """The batch with repetitions, and how many points it has."""
+  return jnp.asarray(padded(batch)), len(batch)
 
 
 def _exact(points: Array) -> Array:
