@@ -30,7 +30,7 @@ from jax import Array
 from fmvae.prior import kmeans
 from fmvae.prior.arrays import padded
 from fmvae.prior.checks import as_factors, check_num_data
-from fmvae.prior.responsibilities import component_logits, responsibilities
+from fmvae.prior.responsibilities import component_logits
 from fmvae.prior.state import (
   Hyperprior,
   MeanParams,
@@ -40,8 +40,9 @@ from fmvae.prior.state import (
 )
 from fmvae.prior.svi import natural_step, robbins_monro
 
-_START = 10_000  # points, at most, for the start
-_FIRST = 2 * _START  # and as many others for looks at the bound
+_BATCH = 4096
+_START = 8192  # points, at most, for the start
+_FIRST = _START + _BATCH  # and others for looks at the bound
 _EVERY = 10  # steps from one look at the bound to the next
 _PATIENCE = 2  # looks without a gain of `tol` before it stops
 _SCHEDULE = robbins_monro(kappa=0.51, tau0=1)
@@ -74,7 +75,7 @@ def fit(
   hyperprior: Hyperprior = DENSITY,
   *,
   num_data: int | None = None,
-  batch_size: int = 4096,
+  batch_size: int = _BATCH,
   max_steps: int = 2000,
   tol: float = 1e-3,
 ) -> Fit:
@@ -113,7 +114,8 @@ def fit(
   start_key, order_key = jax.random.split(key)
   if hasattr(points, "shape"):
     array = _as_points(points, latent)
-    whole, num_data = len(array) <= batch_size, num_data or len(array)
+    whole = len(array) <= batch_size
+    num_data = len(array) if num_data is None else num_data
     first, batches = _from_array(order_key, array, batch_size)
   elif num_data is None:
     raise ValueError("num_data must be given where points are no array")
@@ -129,23 +131,26 @@ def fit(
     )
   total, first = float(num_data), _as_floats(first)
   units, start = _units(first), _padded(first[:_START])
-  looked_at = start if len(first) <= _START else _padded(first[_START:])
+  others = len(first) > _START and not whole
+  looked_at = _padded(first[_START:] if others else first)
   state = _start(start_key, factors, hyperprior, units, *start, total)
-  bound = float(_bound(state, *looked_at, total))
-  trace, best, waited, step = [(0, bound)], bound, 0, 0
+
+  def bound() -> float:
+    return float(_step(state, *looked_at, total, 1.0)[1])
+
+  trace, best, waited, step = [(0, bound())], -np.inf, 0, 0
   for step, batch in zip(range(1, max_steps + 1), batches, strict=False):
-    if whole:
-      state = _step(state, *looked_at, total, 1.0)
-    else:
-      state = _step(state, *_padded(batch), total, _SCHEDULE(step))
+    rho = 1.0 if whole else _SCHEDULE(step)
+    points = looked_at if whole else _padded(batch)
+    state, _ = _step(state, *points, total, rho)
     if step % _EVERY == 0:
-      trace.append((step, float(_bound(state, *looked_at, total))))
-      waited = 0 if trace[-1][1] > best + tol else waited + 1
       best = max(best, trace[-1][1])
+      trace.append((step, bound()))
+      waited = 0 if trace[-1][1] > best + tol else waited + 1
       if waited == _PATIENCE:
         return Fit(state, tuple(trace), True)
   if step % _EVERY:
-    trace.append((step, float(_bound(state, *looked_at, total))))
+    trace.append((step, bound()))
   return Fit(state, tuple(trace), False)
 
 
@@ -172,9 +177,10 @@ def _from_array(
   key: Array, points: np.ndarray, batch_size: int
 ) -> tuple[np.ndarray, Iterator[np.ndarray]]:
   """Points for the start, and batches without end."""
-  if len(points) <= batch_size:
-    return points, itertools.repeat(points)
   rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+  shuffled = rng.permutation(len(points))
+  if len(points) <= batch_size:
+    return points[shuffled], itertools.repeat(points)
 
   def batches() -> Iterator[np.ndarray]:
     left = np.zeros(0, int)
@@ -184,7 +190,7 @@ def _from_array(
       yield _as_floats(points[left[:batch_size]])
       left = left[batch_size:]
 
-  return points[rng.permutation(len(points))[:_FIRST]], batches()
+  return points[shuffled[:_FIRST]], batches()
 
 
 def _from_iterable(
@@ -287,22 +293,20 @@ def _start(
 @jax.jit
 def _step(
   state: PriorState, points: Array, num: Array, num_data: Array, rho: Array
-) -> PriorState:
-  """`svi_update` without the points that are repetitions."""
-  counted = _counted(points, num)[:, None]
-  gammas = [counted * gamma for gamma in responsibilities(state, points)]
-  weight = num_data / num
-  return natural_step(
-    state, points, _exact(points), gammas, weight, rho, lambda sums: sums
-  )
-
-
-@jax.jit
-def _bound(
-  state: PriorState, points: Array, num: Array, num_data: Array
-) -> Array:
-  """On the log density, nats per point."""
+) -> tuple[PriorState, Array]:
+  """`svi_update`, and the bound before it, without the repeated points."""
+  counted = _counted(points, num)
   logits = component_logits(state, points)
   each = sum(jax.nn.logsumexp(x, -1) for x in logits)
-  local = jnp.sum(jnp.where(_counted(points, num), each, 0)) / num
-  return local - jnp.sum(kl_global(state)) / num_data
+  local = jnp.sum(jnp.where(counted, each, 0)) / num
+  gammas = [counted[:, None] * jax.nn.softmax(x) for x in logits]
+  new = natural_step(
+    state,
+    points,
+    _exact(points),
+    gammas,
+    num_data / num,
+    rho,
+    lambda sums: sums,
+  )
+  return new, local - jnp.sum(kl_global(state)) / num_data

@@ -1,5 +1,6 @@
 """k-means, which finds a start for the components."""
 
+import functools
 import math
 
 import jax
@@ -9,7 +10,7 @@ from jax import Array, lax
 from fmvae.prior.arrays import matmul
 
 _ITERATIONS = 10  # more do not change the bound
-_MOST_SWAPS = 32
+_MOST_SWAPS = 16
 
 
 def lloyd(x: Array, means: Array, precision: Array) -> Array:
@@ -35,13 +36,20 @@ def centres(key: Array, x: Array, num: int) -> Array:
   """Of clusters of `[N, D]`, `[num, D]`, in the distances of x.
 
   Greedy k-means++ still gives a cluster in ten or so to its neighbour, and
-  Lloyd's iterations do not find it again. Between two runs of them a few
-  centres are therefore exchanged for points (Lattanzi and Sohler, 2019).
+  Lloyd's iterations do not find it again. After them, a few centres are
+  therefore exchanged for points (Lattanzi and Sohler, 2019); all that twice.
   """
-  seed_key, swap_key = jax.random.split(key)
+  swaps = min(2 + num // 8, _MOST_SWAPS)
+  trials = 2 + int(math.log(num))  # points tried for a centre, scikit-learn's
+  uniform = jax.random.uniform(key, (num + 2 * swaps, trials), x.dtype)
   unit = jnp.ones_like(x[0])
-  found = lloyd(x, _seeds(seed_key, x, num), unit)
-  return lloyd(x, _swaps(swap_key, x, found), unit)
+
+  def improve(i, centres):
+    first = num + i * swaps
+    swap = functools.partial(_swap, x, uniform)
+    return lax.fori_loop(first, first + swaps, swap, lloyd(x, centres, unit))
+
+  return lax.fori_loop(0, 2, improve, _seeds(x, uniform, num))
 
 
 def assign(x: Array, centres: Array) -> Array:
@@ -56,30 +64,24 @@ def _distances(x: Array, centres: Array) -> Array:
   return jnp.maximum(squares - 2 * matmul(x, centres.T), 0)
 
 
-def _draw(key: Array, x: Array, weights: Array, num: int) -> Array:
-  """Some of the points `[N, D]`, by weights `[N]`, `[num, D]`."""
+def _draw(x: Array, weights: Array, uniform: Array) -> Array:
+  """A point of `[N, D]`, by weights `[N]`, for each of `[T]`, `[T, D]`."""
   total = jnp.cumsum(weights)
-  uniform = jax.random.uniform(key, (num,), total.dtype) * total[-1]
-  return x[jnp.minimum(jnp.searchsorted(total, uniform), len(x) - 1)]
+  index = jnp.searchsorted(total, uniform * total[-1])
+  return x[jnp.minimum(index, len(x) - 1)]
 
 
-def _trials(num: int) -> int:
-  """How many points are tried for a centre, scikit-learn's number."""
-  return 2 + int(math.log(num))
-
-
-def _seeds(key: Array, x: Array, num: int) -> Array:
+def _seeds(x: Array, uniform: Array, num: int) -> Array:
   """Greedy k-means++ (Arthur and Vassilvitskii, 2007).
 
   Each seed is the best of a few points, drawn by their squared distance from
   the nearest seed so far.
   """
-  first_key, key = jax.random.split(key)
-  first = x[jax.random.randint(first_key, (1,), 0, len(x))]
+  first = _draw(x, jnp.ones_like(x[:, 0]), uniform[0, :1])
 
   def choose(i, carry):
     seeds, nearest = carry
-    tried = _draw(jax.random.fold_in(key, i), x, nearest, _trials(num))
+    tried = _draw(x, nearest, uniform[i])
     after = jnp.minimum(nearest[:, None], _distances(x, tried))
     best = jnp.argmin(jnp.sum(after, 0))
     return seeds.at[i].set(tried[best]), after[:, best]
@@ -88,24 +90,18 @@ def _seeds(key: Array, x: Array, num: int) -> Array:
   return lax.fori_loop(1, num, choose, start)[0]
 
 
-def _swaps(key: Array, x: Array, centres: Array) -> Array:
-  """Exchanges centres for points where the squared distances gain by it."""
-  num = len(centres)
-
-  def swap(i, centres):
-    distances = _distances(x, centres)
-    nearest, first = jnp.argmin(distances, -1), jnp.min(distances, -1)
-    own = jnp.arange(num)[None] == nearest[:, None]
-    second = jnp.min(jnp.where(own, jnp.inf, distances), -1)
-    tried = _draw(jax.random.fold_in(key, i), x, first, _trials(num))
-    new = _distances(x, tried)
-    kept = jnp.minimum(new, first[:, None])  # [N, trials], the centre stays
-    loss = jnp.minimum(new, second[:, None]) - kept  # it goes
-    total = jnp.sum(kept, 0)[None] + jnp.zeros((num, new.shape[1]), x.dtype).at[
-      nearest
-    ].add(loss)
-    out, into = jnp.unravel_index(jnp.argmin(total), total.shape)
-    gains = total[out, into] < jnp.sum(first)
-    return centres.at[out].set(jnp.where(gains, tried[into], centres[out]))
-
-  return lax.fori_loop(0, min(4 + num // 4, _MOST_SWAPS), swap, centres)
+def _swap(x: Array, uniform: Array, i: Array, centres: Array) -> Array:
+  """Exchanges a centre for a point if the squared distances gain by it."""
+  distances = _distances(x, centres)
+  nearest, first = jnp.argmin(distances, -1), jnp.min(distances, -1)
+  own = jnp.arange(len(centres))[None] == nearest[:, None]
+  second = jnp.min(jnp.where(own, jnp.inf, distances), -1)
+  tried = _draw(x, first, uniform[i])
+  new = _distances(x, tried)
+  kept = jnp.minimum(new, first[:, None])  # [N, trials], the centre stays
+  loss = jnp.minimum(new, second[:, None]) - kept  # it goes
+  more = jnp.zeros((len(centres), len(tried)), x.dtype).at[nearest].add(loss)
+  total = jnp.sum(kept, 0)[None] + more
+  out, into = jnp.unravel_index(jnp.argmin(total), total.shape)
+  gains = total[out, into] < jnp.sum(first)
+  return centres.at[out].set(jnp.where(gains, tried[into], centres[out]))

@@ -149,3 +149,36 @@ class TestState:
     fn(self.state())
     fn(self.state())
     assert traces == 1
+
+
+def test_states_are_compared_by_value():
+  state, same = (make_state(problem()[0], HYPER, jnp.float32) for _ in "ab")
+  assert state == same
+  assert state.factors[0] == same.factors[0]
+  (f, *rest) = state.factors
+  other = dataclasses.replace(f, m=f.m + 1)
+  assert state != prior.from_mean_params((other, *rest), state.hyperprior)
+  assert state != prior.from_mean_params(state.factors)  # another hyperprior
+  assert state != prior.from_mean_params(state.factors[:2], state.hyperprior)
+  assert state != 5
+
+
+def test_a_short_repr():
+  state = make_state(problem()[0], HYPER, jnp.float32)
+  assert repr(state) == "<PriorState of (D, K) = (2, 3), (4, 5), (1, 2)>"
+  assert repr(state.factors[1]) == "<MeanParams of (D, K) = (4, 5)>"
+  repr(jax.tree.map(lambda _: None, state))
+
+
+@pytest.mark.parametrize("has_units", [False, True])
+def test_flax_serialises_a_state(has_units):
+  from flax import serialization
+
+  state = make_state(problem()[0], HYPER, jnp.float32)
+  units = prior.Units(jnp.zeros(7), jnp.ones(7)) if has_units else None
+  state = dataclasses.replace(state, units=units)
+  blank = prior.init(jax.random.key(0), [(2, 3), (4, 5), (1, 2)])
+  blank = prior.from_mean_params(blank.factors, state.hyperprior)
+  assert blank != state
+  saved = serialization.to_bytes({"prior": state})
+  assert serialization.from_bytes({"prior": blank}, saved)["prior"] == state
