@@ -61,7 +61,7 @@ def test_a_stream():
   whole = FactorialMixture(3, random_state=0).fit(x[:, :2])
   assert abs(whole.score(x[:, :2]) - mixture.score(x[:, :2])) < 0.01
   total = mixture.state_.factors[0].c.sum()
-  np.testing.assert_allclose(total, 4000, rtol=0.1)
+  assert 2000 < total < 4010  # what came before counts the less
 
 
 def test_mistakes():

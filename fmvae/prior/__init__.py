@@ -10,6 +10,10 @@ and costs for a batch of encodings, and follow with `svi_update`:
   cost = prior.kl_z(state, loc, log_var, resp) + prior.kl_r(state, resp)
   state = prior.svi_update(state, loc, log_var, num_data=n, step_size=0.01)
 
+`fit` does all this for points that are known exactly, as a density of them.
+Wherever `log_var` may be None the points are exact, as they are where it is
+-inf; `kl_z` is infinite there, and says what it means without one.
+
 Encodings in float16 or bfloat16 are computed with in float32. Equation numbers
 are those of Paquet, Ghaisas and Tieleman (2018).
 """
