@@ -170,7 +170,7 @@ def natural_step(
   rho: Array | float,
   psum: Callable,
 ) -> PriorState:
-  """Eq. 13-14 for given responsibilities `[..., K_i]`.
+  """What `svi_update` does, for given responsibilities `[..., K_i]`.
 
   Args:
     state: the prior.
