@@ -1,13 +1,14 @@
 """The prior alone against scikit-learn's BayesianGaussianMixture.
 
 Points of 64 overlapping Gaussians in 16 dimensions. scikit-learn fits a sample
-of 100,000 at once, as it comes (k-means start, 100 iterations at most);
-`prior.fit` reads a file of 1,000,000 in batches and stops when its bound does
-not rise any more, which has to be as good on held-out points.
+of 100,000 at once, as it comes (k-means start, 100 iterations at most); ours
+reads a file of 1,000,000 in batches, starts at k-means centres of the first
+10,000 and takes SVI steps until it is as good on held-out points.
 
   python -m experiments.benchmarks.fitting FILE N   # peak memory, in MB
 """
 
+import itertools
 import pathlib
 import resource
 import subprocess
@@ -26,7 +27,10 @@ from fmvae import prior
 
 _D, _K = 16, 64
 _NUM, _SAMPLE, _HELD_OUT = 1_000_000, 100_000, 10_000
-_BATCH = 4096
+_BATCH, _START = 4096, 10_000
+_EVERY = 25  # steps between looks at the held-out points
+_MOST = 4000  # steps
+_LOG_VAR = -30.0  # the points are known exactly
 _CLOSE = 0.01  # nats
 
 
@@ -42,20 +46,33 @@ def draw(num: int, seed: int) -> np.ndarray:
   return points.astype(np.float32)
 
 
-def batches(path: pathlib.Path, num: int) -> Iterator[np.ndarray]:
-  """The first `num` points of a file, again and again."""
-  while True:
-    for i in range(num // _BATCH):
-      offset = 4 * _D * _BATCH * i
-      batch = np.fromfile(path, np.float32, _BATCH * _D, offset=offset)
-      yield batch.reshape(-1, _D)
+def fit(path: pathlib.Path, num: int) -> Iterator[prior.PriorState]:
+  """States after every few steps, from the first `num` points of a file."""
+  first = np.fromfile(path, np.float32, _START * _D).reshape(-1, _D)
 
+  @jax.jit
+  def init(loc):
+    log_var = jnp.full_like(loc, _LOG_VAR)
+    return prior.init(
+      jax.random.key(0), [(_D, _K)], loc=loc, log_var=log_var, num_data=num
+    )
 
-def fit(path: pathlib.Path, num: int) -> prior.PriorState:
-  """The state after a fit of the first `num` points of a file."""
-  return prior.fit(
-    jax.random.key(0), batches(path, num), [(_D, _K)], num_data=num
-  ).state
+  rho = prior.robbins_monro(kappa=0.51, tau0=1)
+
+  @jax.jit
+  def step(state, loc, tau):
+    log_var = jnp.full_like(loc, _LOG_VAR)
+    return prior.svi_update(
+      state, loc, log_var, num_data=num, step_size=rho(tau)
+    )
+
+  state, batches = init(first), num // _BATCH
+  for tau in itertools.count(1):
+    offset = 4 * _D * _BATCH * (tau % batches)
+    loc = np.fromfile(path, np.float32, _BATCH * _D, offset=offset)
+    state = step(state, loc.reshape(-1, _D), tau)
+    if tau % _EVERY == 0:
+      yield state
 
 
 def scikit_learn(points: np.ndarray) -> prior.PriorState:
@@ -85,7 +102,7 @@ def scikit_learn(points: np.ndarray) -> prior.PriorState:
 
 
 def fitting(rounds: int) -> list[Row]:
-  """Time and held-out log density of a fit, and memory."""
+  """Time to the held-out log density that scikit-learn reaches; memory."""
   held_out, sample = draw(_HELD_OUT, 1), draw(_SAMPLE, 2)
   log_prob = jax.jit(lambda state, x: jnp.mean(prior.log_prob(state, x)))
   with tempfile.TemporaryDirectory() as folder:
@@ -102,10 +119,13 @@ def fitting(rounds: int) -> list[Row]:
       jax.clear_caches()  # compilation counts, but that of looking does not
       goal = float(log_prob(state, held_out))
       begin = time.perf_counter()
-      state = jax.block_until_ready(fit(path, _NUM))
-      took = time.perf_counter() - begin
-      better.append(goal - float(log_prob(state, held_out)))
-      ours.append(took if better[-1] <= _CLOSE else float("inf"))
+      reached = None
+      for state in itertools.islice(fit(path, _NUM), _MOST // _EVERY):
+        value = float(log_prob(state, held_out))
+        if reached is None and value >= goal - _CLOSE:
+          reached = time.perf_counter() - begin
+      better.append(goal - value)
+      ours.append(float("inf") if reached is None else reached)
     memory = {num: _memory(path, num) for num in (_NUM // 10, _NUM)}
   what = "1,000,000 points, D = 16, K = 64"
   return [
@@ -113,7 +133,7 @@ def fitting(rounds: int) -> list[Row]:
     Row("ours, to within 0.01 nats, compilation included", ours, "s"),
     Row("BayesianGaussianMixture on 100,000 of them", theirs, "s"),
     Row(
-      "its held-out log density less ours",
+      f"its held-out log density less ours after {_MOST:,} steps",
       better,
       "nats",
       _CLOSE,
@@ -149,7 +169,8 @@ def _memory(path: pathlib.Path, num: int) -> float:
 
 
 def main(path: str, num: str) -> None:
-  jax.block_until_ready(fit(pathlib.Path(path), int(num)))
+  state = list(itertools.islice(fit(pathlib.Path(path), int(num)), 12))[-1]
+  jax.block_until_ready(state)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux
   print(1024 * peak / 1e6)
 
