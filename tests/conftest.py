@@ -1,3 +1,4 @@
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -17,6 +18,25 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
   }
 
 import pytest
+
+
+_MOST_MAPS = 30_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs():
+  """Frees compiled programs before a worker has too many of them.
+
+  Each takes some of the 65,530 memory maps that Linux gives to a process, and
+  XLA ends the process where it gets no more.
+  """
+  yield
+  maps = Path("/proc/self/maps")
+  if maps.exists() and maps.read_text().count("\n") > _MOST_MAPS:
+    import jax
+
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
