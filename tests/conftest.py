@@ -19,7 +19,6 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 
 import pytest
 
-
 _MOST_MAPS = 30_000
 
 
