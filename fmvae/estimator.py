@@ -17,10 +17,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fmvae import prior
 from fmvae.prior.arrays import padded
-from fmvae.prior.fitting import DENSITY
+from fmvae.prior.fitting import DENSITY, SCHEDULE
 
 _ROWS = 4096  # of X at a time
-_SCHEDULE = prior.robbins_monro(kappa=0.51, tau0=1)
 
 _log_prob = jax.jit(prior.log_prob)
 _responsibilities = jax.jit(prior.responsibilities)
@@ -105,7 +104,7 @@ class FactorialMixture(DensityMixin, BaseEstimator):
           self._state(X),
           X,
           num_data=float(self.n_samples_seen_),
-          step_size=_SCHEDULE(self._num_updates),
+          step_size=SCHEDULE(self._num_updates),
         )
       )
     return self

@@ -24,8 +24,14 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from experiments.studies.runs import ROOT, Bench, Run, kill_session
-from fmvae.storage import replacing
+from experiments.studies.runs import (
+  ROOT,
+  Bench,
+  Run,
+  kill_session,
+  new_folder,
+  tabulate,
+)
 from fmvae.training import host
 from fmvae.training.checkpoints import complete_steps
 
@@ -405,27 +411,15 @@ def main(argv: list[str]) -> None:
   """Tries the faults and writes the table."""
   del argv
   logging.set_verbosity(logging.WARNING)
-  folder = pathlib.Path(_OUT.value).absolute()
-  if folder.exists():
-    sys.exit(f"error: --workdir {folder} is there already; choose another")
-  folder.mkdir(parents=True)
+  folder = new_folder("workdir", _OUT.value)
   names = list(_ONLY.value or FAULTS)
   if not can_mount(folder):
     left_out = ", ".join(NEED_MOUNT)
     print(f"no right to mount a file system: {left_out} are left out")
     names = [name for name in names if name not in NEED_MOUNT]
   bench = Bench(folder, folder / "data", seed=0)
-  rows = []
-  for name in names:
-    rows.append(dataclasses.asdict(FAULTS[name](bench, _TIMES.value)))
-    print(" | ".join(map(str, rows[-1].values())), flush=True)
-    with (
-      replacing(folder / "faults.csv") as path,
-      path.open("w", newline="") as file,
-    ):
-      writer = csv.DictWriter(file, rows[0].keys())
-      writer.writeheader()
-      writer.writerows(rows)
+  outcomes = (FAULTS[name](bench, _TIMES.value) for name in names)
+  tabulate(folder / "faults.csv", outcomes)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Small real runs of launch.train, for the studies of what they survive."""
 
 import contextlib
+import csv
+import dataclasses
 import functools
 import json
 import os
@@ -11,6 +13,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,6 +22,7 @@ import numpy as np
 from experiments import digits
 from fmvae import experiment
 from fmvae.model import pack
+from fmvae.storage import replacing
 from fmvae.training.checkpoints import Checkpoints, complete_steps
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -182,3 +187,25 @@ def kill_session(process: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError):
       if os.getsid(int(name)) == process.pid:
         os.kill(int(name), signal.SIGKILL)
+
+
+def new_folder(flag: str, path: str) -> pathlib.Path:
+  """The folder that a flag names, for a study that begins; must be new."""
+  folder = pathlib.Path(path).absolute()
+  if folder.exists():
+    sys.exit(f"error: --{flag} {folder} is there already; choose another")
+  folder.mkdir(parents=True)
+  return folder
+
+
+def tabulate(path: pathlib.Path, outcomes: Iterable[Any]) -> list[dict]:
+  """Prints outcomes, dataclasses, as they come, and keeps a table of them."""
+  rows: list[dict] = []
+  for outcome in outcomes:
+    rows.append(dataclasses.asdict(outcome))
+    print(" | ".join(map(str, rows[-1].values())), flush=True)
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+      writer = csv.DictWriter(file, rows[0].keys())
+      writer.writeheader()
+      writer.writerows(rows)
+  return rows

@@ -15,6 +15,11 @@ class DataError(ValueError):
   """Bad input to `fmvae.data` that the user can put right."""
 
 
+def one_line(error: Exception) -> str:
+  """What an error of a library says, on one line."""
+  return " ".join(str(error).split())
+
+
 def open_zip(path: str | Path) -> zipfile.ZipFile:
   """Opens a zip file for reading members in place, without extraction.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fmvae.data.archives import DataError
+from fmvae.data.archives import DataError, one_line
 from fmvae.data.imagesets import ImageSet
 from fmvae.data.pixels import Fit
 from fmvae.data.random import permutation
@@ -247,10 +247,9 @@ def read_npz(path: Path) -> tuple[ImageSet, ImageSet | None]:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
       arrays = dict(found)
   except Exception as error:  # of any kind, from any damage
-    why = " ".join(str(error).split())
     raise DataError(
-      f"{path} cannot be read as an .npz file of arrays ({why}): write it by "
-      "np.savez(path, images=images, label=label)."
+      f"{path} cannot be read as an .npz file of arrays ({one_line(error)}): "
+      "write it by np.savez(path, images=images, label=label)."
     ) from error
   if "images" not in arrays:
     raise DataError(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fmvae.data.archives import DataError
+from fmvae.data.archives import DataError, one_line
 from fmvae.data.arrays import fitted, hold_out, read_npz
 from fmvae.data.builders import Described, Features, ValueNames
 from fmvae.data.imagesets import ImageSet, read
@@ -225,11 +225,7 @@ def _reopened(folder: Path, name: str) -> Any:
   try:
     return tfds.builder_from_directory(folder)
   except Exception as error:  # of any kind, from any damage
-    why = " ".join(str(error).split())
-    raise DataError(
-      f"The prepared copy of data set {name!r} in {folder} cannot be read"
-      f" ({why}): move it away and load again, or pass another --data_dir."
-    ) from error
+    raise _damaged(name, folder, error) from error
 
 
 def _of_catalogue(
@@ -251,7 +247,7 @@ def _of_catalogue(
   try:
     builder = tfds.builder(name, data_dir=folder)
   except Exception as error:  # of any kind, such as an unknown configuration
-    why = " ".join(str(error).split())[:200]
+    why = one_line(error)[:200]
     raise DataError(
       f"Data set {name!r} of the TFDS catalogue cannot be opened ({why})."
     ) from error
@@ -291,7 +287,7 @@ def _prepare_by_catalogue(
   except DataError:
     raise
   except Exception as error:  # of any kind, from code that is not ours
-    why = " ".join(str(error).split())[:300]
+    why = one_line(error)[:300]
     raise DataError(
       f"Cannot prepare data set {name!r} in {root} by the TFDS catalogue:"
       f" {type(error).__name__}: {why}."
@@ -318,12 +314,16 @@ def _open(described: Any, data_dir: str | Path | None) -> Any:
     AssertionError,  # another version
     ValueError,
   ) as error:
-    why = " ".join(str(error).split())
-    raise DataError(
-      f"The prepared copy of data set {described.name!r} in"
-      f" {folder or 'the default data_dir'} cannot be read ({why}): move it"
-      " away and load again, or pass another --data_dir."
-    ) from error
+    where = folder or "the default data_dir"
+    raise _damaged(described.name, where, error) from error
+
+
+def _damaged(name: str, where: Path | str, error: Exception) -> DataError:
+  return DataError(
+    f"The prepared copy of data set {name!r} in {where} cannot be read"
+    f" ({one_line(error)}): move it away and load again, or pass another"
+    " --data_dir."
+  )
 
 
 def _source_folder(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fmvae.data.archives import DataError
+from fmvae.data.archives import DataError, one_line
 from fmvae.data.pixels import Fit
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -115,8 +115,7 @@ def read(path: Path, channels: int) -> np.ndarray:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-  why = " ".join(str(error).split())
   return DataError(
-    f"{path} cannot be read as a picture ({why}): replace it, or take it out "
-    "of the folder."
+    f"{path} cannot be read as a picture ({one_line(error)}): replace it, or "
+    "take it out of the folder."
   )

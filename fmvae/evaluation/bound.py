@@ -149,14 +149,7 @@ def score_images(
   key = jax.random.key(_SEED) if key is None else key
   keys = jax.random.split(key, len(images))
   parts = []
-  with tqdm(
-    total=len(images) * num_samples,
-    desc="images",
-    unit="draw",
-    delay=_PATIENCE_S,
-    leave=False,
-    disable=None,
-  ) as bar:
+  with progress(len(images) * num_samples, "draw") as bar:
     for rows in slices(len(images), _BATCH_SIZE):
       some = images[rows]
       parts.append(
@@ -166,6 +159,18 @@ def score_images(
     lambda *x: np.concatenate(x).astype(np.float64), *parts
   )
   return scored
+
+
+def progress(total: int, unit: str) -> tqdm:
+  """A bar for images, on a terminal, of work that takes its time."""
+  return tqdm(
+    total=total,
+    desc="images",
+    unit=unit,
+    delay=_PATIENCE_S,
+    leave=False,
+    disable=None,
+  )
 
 
 def _score_in_chunks(

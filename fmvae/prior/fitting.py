@@ -45,7 +45,7 @@ _START = 8192  # points, at most, for the start
 _FIRST = _START + _BATCH  # and others for looks at the bound
 _EVERY = 10  # steps from one look at the bound to the next
 _PATIENCE = 2  # looks without a gain of `tol` before it stops
-_SCHEDULE = robbins_monro(kappa=0.51, tau0=1)
+SCHEDULE = robbins_monro(kappa=0.51, tau0=1)
 
 # The paper's s0 = 1 expects means within one standard deviation of a component
 # from the centre, and widens those of clusters that lie apart; this one, ten.
@@ -140,7 +140,7 @@ def fit(
 
   trace, best, waited, step = [(0, bound())], -np.inf, 0, 0
   for step, batch in zip(range(1, max_steps + 1), batches, strict=False):
-    rho = 1.0 if whole else _SCHEDULE(step)
+    rho = 1.0 if whole else SCHEDULE(step)
     points = looked_at if whole else _padded(batch)
     state, _ = _step(state, *points, total, rho)
     if step % _EVERY == 0:

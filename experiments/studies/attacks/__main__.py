@@ -15,15 +15,12 @@ is how often each attack is tried, `--seed` draws others; the table goes to
 attacks.csv.
 """
 
-import csv
-import dataclasses
-import pathlib
 import sys
 
 from absl import app, flags, logging
 
 from experiments.studies.attacks import ATTACKS, Bench, attack
-from fmvae.storage import replacing
+from experiments.studies.runs import new_folder, tabulate
 
 _TIMES = flags.DEFINE_integer(
   "times", 100, "How often each attack is tried.", lower_bound=1
@@ -41,22 +38,10 @@ def main(argv: list[str]) -> None:
   """Tries the attacks and writes the table."""
   del argv
   logging.set_verbosity(logging.WARNING)
-  folder = pathlib.Path(_OUT.value).absolute()
-  if folder.exists():
-    sys.exit(f"error: --out {folder} is there already; choose another")
-  folder.mkdir(parents=True)
+  folder = new_folder("out", _OUT.value)
   bench = Bench(folder, folder / "data", _SEED.value)
-  rows = []
-  for name in _ONLY.value:
-    rows.append(dataclasses.asdict(attack(bench, name, _TIMES.value)))
-    print(" | ".join(map(str, rows[-1].values())), flush=True)
-    with (
-      replacing(folder / "attacks.csv") as path,
-      path.open("w", newline="") as file,
-    ):
-      writer = csv.DictWriter(file, rows[0].keys())
-      writer.writeheader()
-      writer.writerows(rows)
+  outcomes = (attack(bench, name, _TIMES.value) for name in _ONLY.value)
+  rows = tabulate(folder / "attacks.csv", outcomes)
   sys.exit(int(any(row["failed"] for row in rows)))
 
 
