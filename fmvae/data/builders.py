@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from fmvae.data.archives import DataError
 from fmvae.data.pixels import Fit
 
 Features = dict[str, np.ndarray]  # name -> int32 [N], -1 where missing
@@ -24,6 +25,16 @@ class Described:
   SOURCE_FILES: tuple[str, ...] = ()
   DOWNLOADED = False
   fit = Fit()
+
+  @classmethod
+  def check_variant(cls, name: str) -> None:
+    """Checks the part of a data set's name that comes after a slash.
+
+    Raises:
+      DataError: there is no such variant.
+    """
+    own: Any = cls.name  # type: ignore[attr-defined]
+    raise DataError(f"Data set {own!r} has no variants, got '{own}/{name}'.")
 
   def stored(self) -> tuple[str, ...]:
     """The features that are read, the image among them."""

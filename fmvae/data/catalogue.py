@@ -53,9 +53,10 @@ def load(
   the same on every machine.
 
   Args:
-    name: one of `DATASETS`; the path of a folder of pictures (`Pictures`) or
-      of an .npz file (`read_npz`); an image data set of the TFDS catalogue; or
-      a builder of one's own.
+    name: one of `DATASETS`, perhaps with a variant after a slash (`Shapes`);
+      the path of a folder of pictures (`Pictures`) or of an .npz file
+      (`read_npz`); an image data set of the TFDS catalogue; or a builder of
+      one's own.
     split: `train` or `test`, or another one that the data set has.
     data_dir: where prepared data sets are kept, TFDS's own default if None:
       the environment variable `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
@@ -122,7 +123,7 @@ def _path_of(name: str | type[Described]) -> Path | None:
   Raises:
     DataError: it looks like one and is not there.
   """
-  if not isinstance(name, str) or name in _BUILDERS:
+  if not isinstance(name, str) or name.partition("/")[0] in _BUILDERS:
     return None
   path = Path(name).expanduser()
   if path.exists():
@@ -163,14 +164,20 @@ def _builder(
   """The builder of a data set that is prepared by now."""
   if path is not None:
     return _of_folder(path, data_dir, fit)
-  if isinstance(name, str) and name not in _BUILDERS | _PREPARED_HERE:
-    return _of_catalogue(name, data_dir, manual_dir, fit)
+  variant = ""
+  if isinstance(name, str):
+    known, _, variant = name.partition("/")
+    if known not in _BUILDERS | _PREPARED_HERE:
+      return _of_catalogue(name, data_dir, manual_dir, fit)
+    name = known
   described = _described(name)
+  if variant:
+    described.check_variant(variant)
   _stored_split(split, described.SPLITS, described.name)
-  builder = _open(described, data_dir)
+  builder = _open(described, data_dir, variant)
   if not builder.data_path.exists():
     _prepare(builder, _source_folder(described, manual_dir))
-    builder = _open(described, data_dir)
+    builder = _open(described, data_dir, variant)
   return builder
 
 
@@ -302,13 +309,13 @@ def _described(name: str | type[Described]) -> Any:
   return getattr(importlib.import_module(f"fmvae.data.{module}"), class_name)
 
 
-def _open(described: Any, data_dir: str | Path | None) -> Any:
+def _open(described: Any, data_dir: str | Path | None, variant: str) -> Any:
   """Makes the builder of one data set, from its prepared copy if any."""
   from google.protobuf import json_format
 
   folder = None if data_dir is None else Path(data_dir).expanduser()
   try:
-    return described(data_dir=folder)
+    return described(data_dir=folder, config=variant or None)
   except (
     json_format.ParseError,
     AssertionError,  # another version

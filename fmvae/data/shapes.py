@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from scipy.special import ndtri
 
+from fmvae.data.archives import DataError
 from fmvae.data.builders import Described
 from fmvae.data.pixels import encode_png, resize_area
 from fmvae.data.random import uniform_bits
@@ -35,12 +36,28 @@ _RADII = {"small": 5.2, "large": 8.0}  # of the disc with the shape's area
 _FRAMES = {"no frame": None, "black frame": 15, "white frame": 240}
 _NOISE = 6.0  # grey levels
 _GREYS = {"dark": 30, "grey": 110, "light": 190}
+_CENTRES = {
+  "top left": (11.5, 11.5),
+  "top right": (20.5, 11.5),
+  "bottom left": (11.5, 20.5),
+  "bottom right": (20.5, 20.5),
+}
 _PROPERTIES = {
   "shape": tuple(_OUTLINES),
   "colour": tuple(_COLOURS),
   "size": tuple(_RADII),
   "frame": tuple(_FRAMES),
   "background": tuple(_GREYS),
+}
+_ALL = _PROPERTIES | {"position": tuple(_CENTRES)}
+# What stands where a property is absent.
+_ABSENT = {
+  "shape": "disc",
+  "colour": "red",
+  "size": "large",
+  "frame": "no frame",
+  "background": "grey",
+  "position": None,
 }
 _JITTERS = 8  # uniform numbers of a picture beside those of its properties
 
@@ -59,14 +76,48 @@ class Shapes(  # type: ignore[call-arg]
   it a Gaussian p(x|z) spends all its precision on the flat background.
 
   Pictures are a function of the split alone and the same on every machine.
+
+  `shapes/PROPERTIES`, such as `shapes/shape-colour-size-position-background`,
+  has those properties in place of the five, in that order. The sixth,
+  `position` (4), puts the shape's centre into a quarter of the picture: what is
+  seen of the others then depends on it, and the set is a hard one.
   """
 
   VERSION = tfds.core.Version("1.0.0")
 
+  @classmethod
+  def check_variant(cls, name: str) -> None:
+    """Checks that they are properties, joined by '-'.
+
+    Raises:
+      DataError: one that there is none of, or one twice.
+    """
+    properties = name.split("-")
+    once = len(set(properties)) == len(properties)
+    if not (once and set(properties) <= set(_ALL)):
+      raise DataError(
+        f"The properties of data set 'shapes/{name}' must be some of"
+        f" {'-'.join(_ALL)}, each once, joined by '-'."
+      )
+
+  @classmethod
+  def get_builder_config(cls, name, version=None):
+    """As TFDS asks for it: every variant is one of its own."""
+    return tfds.core.BuilderConfig(
+      name=name, version=version, description="Chosen properties."
+    )
+
+  @property
+  def properties(self) -> dict[str, tuple[str, ...]]:
+    """The values of each property that is drawn."""
+    if self.builder_config is None:
+      return _PROPERTIES
+    return {name: _ALL[name] for name in self.builder_config.name.split("-")}
+
   def _info(self):
     return tfds.core.DatasetInfo(
       builder=self,
-      description="Rendered shapes with five independent properties.",
+      description="Rendered shapes with independent properties.",
       features=tfds.features.FeaturesDict(
         {
           "image": tfds.features.Image(
@@ -75,7 +126,7 @@ class Shapes(  # type: ignore[call-arg]
         }
         | {
           name: tfds.features.ClassLabel(names=list(values))
-          for name, values in _PROPERTIES.items()
+          for name, values in self.properties.items()
         }
       ),
     )
@@ -84,16 +135,16 @@ class Shapes(  # type: ignore[call-arg]
     return {split: self._generate_examples(split) for split in _SIZES}
 
   def _generate_examples(self, split):
-    num, columns = _SIZES[split], len(_PROPERTIES) + _JITTERS
-    seed = _SEEDS[split]
+    properties, seed = self.properties, _SEEDS[split]
+    num, columns = _SIZES[split], len(properties) + _JITTERS
     rows = _uniform(seed, "shapes", 0, (num, columns))
     for index, row in enumerate(rows):
       drawn = {
         name: values[int(u * len(values))]
-        for (name, values), u in zip(_PROPERTIES.items(), row, strict=False)
+        for (name, values), u in zip(properties.items(), row, strict=False)
       }
-      jitter = 2 * row[len(_PROPERTIES) :] - 1
-      picture = render(jitter=jitter, **drawn)
+      jitter = 2 * row[len(properties) :] - 1
+      picture = render(jitter=jitter, **_ABSENT | drawn)
       noise = ndtri(_uniform(seed, "noise of shapes", index, picture.shape))
       noisy = np.rint(np.clip(picture + _NOISE * noise, 0, 255))
       yield index, {"image": encode_png(noisy.astype(np.uint8)), **drawn}
@@ -114,6 +165,7 @@ def render(
   frame: str,
   background: str,
   jitter: np.ndarray,
+  position: str | None = None,
 ) -> np.ndarray:
   """Draws one picture without noise, float `[32, 32, 3]` of grey levels.
 
@@ -124,6 +176,7 @@ def render(
     frame: around the picture.
     background: grey level.
     jitter: `[8]` from -1 to 1: angle, x, y, size, red, green, blue, background.
+    position: of the shape's centre; in the middle if None.
   """
   import cv2
 
@@ -133,7 +186,8 @@ def render(
   angle = np.deg2rad(20 * jitter[0])
   turn = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
   radius = _RADII[size] * (1 + 0.08 * jitter[3])
-  centre = _PIXELS / 2 + 1.5 * jitter[1:3]
+  middle = (_PIXELS / 2, _PIXELS / 2)
+  centre = np.asarray(_CENTRES.get(position or "", middle)) + 1.5 * jitter[1:3]
   outline = centre + radius * np.sqrt(np.pi / area) * (outline @ turn)
   mask = np.zeros((_FINE * _PIXELS, _FINE * _PIXELS, 1), np.uint8)
   cv2.fillPoly(mask, [np.rint(_FINE * outline).astype(np.int32)], 255)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fmvae.data import load, shapes
+from fmvae.data import DataError, load, shapes
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +86,39 @@ def test_shapes_of_one_size_have_one_area():
     for shape in ("disc", "bar", "triangle")
   ]
   np.testing.assert_allclose(areas, np.pi * 8.0**2, rtol=0.05)
+
+
+def test_a_variant_has_the_properties_of_its_name(tmp_path):
+  variant = "position-shape-background"
+  builder = shapes.Shapes(data_dir=tmp_path, config=variant)
+  assert builder.data_path == tmp_path / "shapes" / variant / "1.0.0"
+  assert list(builder.info.features) == ["image", *variant.split("-")]
+  examples = [
+    e for _, e in itertools.islice(builder._generate_examples("test"), 100)
+  ]
+  assert {e["shape"] for e in examples} == {"disc", "bar", "triangle"}
+  for example in examples:
+    image = cv2.imdecode(
+      np.frombuffer(example["image"].getvalue(), np.uint8), 1
+    )
+    blurred = cv2.blur(image.astype(float), (3, 3))
+    place = np.mean(np.argwhere(np.ptp(blurred, axis=-1) > 45), 0) > 15.5
+    down, right = (w in example["position"] for w in ("bottom", "right"))
+    assert place.tolist() == [down, right]
+
+
+@pytest.mark.parametrize(
+  ("name", "message"),
+  [
+    (
+      "shapes/shape-form",
+      "some of shape-colour-size-frame-background-position",
+    ),
+    ("shapes/size-size", "each once"),
+    ("mnist/k=3", "'mnist' has no variants, got 'mnist/k=3'"),
+  ],
+)
+def test_unknown_variants_are_named(tmp_path, name, message):
+  with pytest.raises(DataError, match=message):
+    load(name, "test", data_dir=tmp_path)
+  assert not list(tmp_path.iterdir())
