@@ -1,5 +1,7 @@
 """Rendered pictures with known, independent properties, as a TFDS builder."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow_datasets as tfds
 from scipy.special import ndtri
@@ -139,7 +141,7 @@ class Shapes(  # type: ignore[call-arg]
     num, columns = _SIZES[split], len(properties) + _JITTERS
     rows = _uniform(seed, "shapes", 0, (num, columns))
     for index, row in enumerate(rows):
-      drawn = {
+      drawn: dict[str, Any] = {
         name: values[int(u * len(values))]
         for (name, values), u in zip(properties.items(), row, strict=False)
       }
