@@ -4,10 +4,14 @@
 
 The paper asked ten people. Here a classifier is trained on the real training
 images instead. What it sees in generated pictures is printed beside how well it
-does on real test images; both are written to judge.json in the folder of the
-run, to judge_step_STEP.json where that is not its last step.
+does on real test images. Where there are factors without a name it also sees
+pictures of test images whose unnamed z_i are those of another one: how often
+they still show their own value, and how often the other's, the leak. All of it
+is written to judge.json in the folder of the run, to judge_step_STEP.json where
+that is not its last step.
 """
 
+import dataclasses
 import pathlib
 import sys
 
@@ -56,11 +60,18 @@ def main(argv: list[str]) -> None:
   generated = evaluation.classify_generated(
     run.model, run.state, classifier, _PICTURES.value
   )
+  swapped: tuple[evaluation.SwapScore, ...] = ()
+  if run.model.unnamed:
+    swapped = evaluation.classify_swapped(
+      run.model, run.state, classifier, test, _PICTURES.value
+    )
   for title, parts in (
     (f"the classifier on {len(test)} real test images", classifier.tested),
     (f"the classifier on {_PICTURES.value} generated pictures", generated),
+    (f"on {_PICTURES.value} with the unnamed z of another image", swapped),
   ):
-    print(title)
+    if parts:
+      print(title)
     for part in parts:
       print(f"  {part}")
   record: dict[str, object] = {
@@ -70,6 +81,7 @@ def main(argv: list[str]) -> None:
       ("generated", generated),
     )
   }
+  record["swapped"] = {s.feature: dataclasses.asdict(s) for s in swapped}
   step, total = run.step, run.total
   name = file_name("judge.json", step, total)
   record |= {"step": step, "judge_steps": _STEPS.value}

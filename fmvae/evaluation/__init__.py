@@ -3,7 +3,9 @@
 from fmvae.evaluation.bound import Evaluation, evaluate, score_images
 from fmvae.evaluation.classifier import (
   Classifier,
+  SwapScore,
   classify_generated,
+  classify_swapped,
   generate,
   train_classifier,
 )
@@ -19,24 +21,34 @@ from fmvae.evaluation.confusion import (
   PropertyScores,
   confusion_matrix,
 )
+from fmvae.evaluation.disentanglement import (
+  Disentanglement,
+  disentanglement,
+  nmi_matrix,
+)
 from fmvae.evaluation.importance import ImportanceEstimate, importance_nll
 
 __all__ = [
   "Classifier",
   "ClusterScores",
   "ConfusionMatrix",
+  "Disentanglement",
   "Evaluation",
   "ImportanceEstimate",
   "LabelScores",
   "PropertyScores",
+  "SwapScore",
   "UnnamedScores",
   "classify_generated",
+  "classify_swapped",
   "cluster_scores",
   "collapse_warning",
   "confusion_matrix",
+  "disentanglement",
   "evaluate",
   "generate",
   "importance_nll",
+  "nmi_matrix",
   "num_used",
   "perplexity",
   "score_images",

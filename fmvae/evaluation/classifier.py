@@ -197,6 +197,85 @@ def classify_generated(
   return _matrices(model.properties, intended, np.concatenate(seen))
 
 
+@dataclasses.dataclass(frozen=True)
+class SwapScore:
+  """What a picture shows that has the unnamed z_i of another image."""
+
+  feature: str
+  own: float  # share of the pictures that show the value of their own image
+  leak: float  # where the two images differ, the share with the other's value
+  num: int  # of pictures
+  num_different: int  # of those whose images differ
+
+  def __str__(self) -> str:
+    return (
+      f"{self.feature}: {100 * self.own:.1f} % show their own value, "
+      f"{100 * self.leak:.1f} % that of the other image (the leak)"
+    )
+
+
+def classify_swapped(
+  model: Model,
+  state: TrainState,
+  classifier: Classifier,
+  test: data.Split,
+  num: int,
+) -> tuple[SwapScore, ...]:
+  """The swap test: z_i of the unnamed factors taken from another image.
+
+  Both z are means of q(z|x). A model whose unnamed factors hold nothing of a
+  named property shows the own value each time and leaks nothing.
+
+  Args:
+    model: what was trained.
+    state: its state, on one device.
+    classifier: of its properties, trained apart.
+    test: real images.
+    num: of pictures, made of pairs of images drawn at random.
+
+  Raises:
+    ValueError: every factor has a name, so that there is nothing to exchange.
+  """
+  if not model.unnamed:
+    raise ValueError(
+      "the swap test needs a factor without a name, of which the run has none"
+    )
+  pairs_key, key = jax.random.split(jax.random.key(_SEED))
+  first, second = np.asarray(
+    jax.random.randint(pairs_key, (2, num), 0, len(test))
+  )
+  loc = np.asarray(model.encode(state, test.images, key, training=False)[0])
+  dims = [d for d, _ in model.prior.factors]
+  moved = np.repeat(np.isin(np.arange(len(dims)), model.unnamed), dims)
+  z = np.where(moved[None], loc[second], loc[first])
+  seen = np.concatenate(
+    [
+      classifier(model.render(state, z[rows]))
+      for rows in slices(num, _CLASSIFIED_AT_ONCE)
+    ]
+  )
+  truth = _truth(model.properties, test.features)
+  scores = []
+  for i, p in enumerate(model.properties):
+    own, other = truth[first, i], truth[second, i]
+    known = (own >= 0) & (other >= 0)
+    differ = known & (own != other)
+    scores.append(
+      SwapScore(
+        feature=p.feature,
+        own=_share(seen[known, i] == own[known]),
+        leak=_share(seen[differ, i] == other[differ]),
+        num=int(known.sum()),
+        num_different=int(differ.sum()),
+      )
+    )
+  return tuple(scores)
+
+
+def _share(right: np.ndarray) -> float:
+  return float(np.mean(right)) if len(right) else float("nan")
+
+
 def _truth(
   properties: tuple[Property, ...], features: dict[str, np.ndarray]
 ) -> np.ndarray:

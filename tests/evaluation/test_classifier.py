@@ -1,5 +1,7 @@
 """The classifier on pictures whose properties are known."""
 
+from typing import ClassVar
+
 import jax
 import numpy as np
 import pytest
@@ -71,6 +73,44 @@ def test_named_components_are_drawn_uniformly_and_the_others_freely(exp):
     exp.model, named.started(exp), jax.random.key(0), 600
   )
   np.testing.assert_array_equal(images, again)
+
+
+def test_the_swap_test_tells_own_values_from_leaks(exp, classifier):
+  test = exp.test
+  dims = [d for d, _ in exp.model.prior.factors]
+
+  class Real(Model):
+    """Holds an image's number in every z_d; shows one that either says."""
+
+    decides: ClassVar = 0  # the dimension that does
+
+    def encode(self, state, images, key, *, training):
+      z = np.repeat(np.arange(len(images))[:, None], sum(dims), 1)
+      return z, np.zeros(z.shape)
+
+    def render(self, state, z):
+      rows = np.asarray(z)[:, self.decides]
+      return test.images[rows].astype(np.float32) / 127.5 - 1
+
+  class Overruled(Real):
+    """Shows what the last, unnamed factor holds."""
+
+    decides = -1
+
+  def swap(cls):
+    scores = evaluation.classify_swapped(
+      named.recast(exp.model, cls), named.started(exp), classifier, test, 300
+    )
+    return {s.feature: s for s in scores}
+
+  obedient, overruled = swap(Real), swap(Overruled)
+  for feature in ("colour", "size"):
+    assert obedient[feature].own >= 0.9
+    assert obedient[feature].leak <= 0.1
+    assert overruled[feature].leak >= 0.9
+    assert obedient[feature].num == 300
+  assert abs(overruled["colour"].own - 1 / 4) < 0.1
+  assert abs(overruled["colour"].num_different - 225) < 30
 
 
 def test_without_named_factors_there_is_nothing_to_classify():
