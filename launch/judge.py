@@ -62,9 +62,12 @@ def main(argv: list[str]) -> None:
   )
   swapped: tuple[evaluation.SwapScore, ...] = ()
   if run.model.unnamed:
-    swapped = evaluation.classify_swapped(
-      run.model, run.state, classifier, test, _PICTURES.value
-    )
+    try:
+      swapped = evaluation.classify_swapped(
+        run.model, run.state, classifier, test, _PICTURES.value
+      )
+    except ValueError as error:
+      print(error)
   for title, parts in (
     (f"the classifier on {len(test)} real test images", classifier.tested),
     (f"the classifier on {_PICTURES.value} generated pictures", generated),

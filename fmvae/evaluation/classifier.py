@@ -204,8 +204,7 @@ class SwapScore:
   feature: str
   own: float  # share of the pictures that show the value of their own image
   leak: float  # where the two images differ, the share with the other's value
-  num: int  # of pictures
-  num_different: int  # of those whose images differ
+  num_different: int  # of pictures whose two images differ
 
   def __str__(self) -> str:
     return (
@@ -230,20 +229,24 @@ def classify_swapped(
     model: what was trained.
     state: its state, on one device.
     classifier: of its properties, trained apart.
-    test: real images.
+    test: real images; those count whose named properties are all known.
     num: of pictures, made of pairs of images drawn at random.
 
   Raises:
-    ValueError: every factor has a name, so that there is nothing to exchange.
+    ValueError: every factor has a name, so that there is nothing to exchange,
+      or no image counts.
   """
-  if not model.unnamed:
+  truth = _truth(model.properties, test.features)
+  known = np.flatnonzero(np.all(truth >= 0, 1))
+  if not model.unnamed or not len(known):
     raise ValueError(
-      "the swap test needs a factor without a name, of which the run has none"
+      "the swap test needs a factor without a name, and test images whose "
+      "named properties are all known"
     )
   pairs_key, key = jax.random.split(jax.random.key(_SEED))
-  first, second = np.asarray(
-    jax.random.randint(pairs_key, (2, num), 0, len(test))
-  )
+  first, second = known[
+    np.asarray(jax.random.randint(pairs_key, (2, num), 0, len(known)))
+  ]
   loc = np.asarray(model.encode(state, test.images, key, training=False)[0])
   dims = [d for d, _ in model.prior.factors]
   moved = np.repeat(np.isin(np.arange(len(dims)), model.unnamed), dims)
@@ -254,26 +257,20 @@ def classify_swapped(
       for rows in slices(num, _CLASSIFIED_AT_ONCE)
     ]
   )
-  truth = _truth(model.properties, test.features)
   scores = []
   for i, p in enumerate(model.properties):
     own, other = truth[first, i], truth[second, i]
-    known = (own >= 0) & (other >= 0)
-    differ = known & (own != other)
+    differ = own != other
+    leaks = seen[differ, i] == other[differ]
     scores.append(
       SwapScore(
         feature=p.feature,
-        own=_share(seen[known, i] == own[known]),
-        leak=_share(seen[differ, i] == other[differ]),
-        num=int(known.sum()),
-        num_different=int(differ.sum()),
+        own=float(np.mean(seen[:, i] == own)),
+        leak=float(np.sum(leaks) / max(len(leaks), 1)),
+        num_different=len(leaks),
       )
     )
   return tuple(scores)
-
-
-def _share(right: np.ndarray) -> float:
-  return float(np.mean(right)) if len(right) else float("nan")
 
 
 def _truth(

@@ -151,12 +151,12 @@ def _mutual_information(
   """In nats, `[J, P]`."""
   from sklearn import metrics
 
-  return np.array(
-    [
-      [metrics.mutual_info_score(values, code) for values in properties.T]
-      for code in codes.T
-    ]
-  )
+  found = [
+    metrics.mutual_info_score(values, code)
+    for code in codes.T
+    for values in properties.T
+  ]
+  return np.reshape(found, (-1, properties.shape[1]))
 
 
 def _nmi_by_source(
@@ -172,7 +172,7 @@ def _nmi_by_source(
   from sklearn.feature_selection import mutual_info_classif
 
   ranges = np.ptp(latents, 0)
-  active = latents[:, ranges > _ACTIVE * np.max(ranges)]
+  active = latents[:, ranges >= _ACTIVE * np.max(ranges)]
   columns = [
     mutual_info_classif(active, values, random_state=seed)
     for values in properties.T

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from fmvae.figures.clusters import cluster_samples
 from fmvae.figures.curves import elbo_curves
+from fmvae.figures.factors import factor_matrix
 from fmvae.figures.files import write
 from fmvae.figures.grids import component_grid, named_grids
 from fmvae.figures.named import named_blocks, named_rows
@@ -22,6 +23,7 @@ __all__ = [
   "component_grid",
   "component_samples",
   "elbo_curves",
+  "factor_matrix",
   "mean_std_sample",
   "named_blocks",
   "named_grids",

@@ -67,6 +67,20 @@ def test_the_judge(finished):
   counts = record["generated"]["label"]["counts"]
   assert sum(map(sum, counts)) == 30
   assert record["real"]["label"]["names"] == ["3", "1", "4"]
+  assert "with the unnamed z of another image" in done.stdout
+  assert 0 <= record["swapped"]["label"]["leak"] <= 1
+
+
+def test_what_the_factors_tell(finished):
+  workdir, flags, _ = finished
+  done = run("factors", *flags)
+  assert done.returncode == 0, done.stderr
+  assert is_png(workdir / "factors.png")
+  record = json.loads((workdir / "factors.json").read_text())
+  assert record["factors"] == ["label", "1", "2"]
+  assert record["features"] == ["label"]
+  assert len(record["nmi"]) == 3
+  assert f"means: mig {record['means']['mig']:.3f}" in done.stdout
 
 
 def test_the_questionnaire(finished, tmp_path):
