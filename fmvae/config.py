@@ -62,7 +62,10 @@ def default() -> ConfigDict:
       # for grey pictures that nearly are (`data.is_nearly_binary`)
       "likelihood": "bernoulli",
       "latent_dim": 64,
-      "prior": "factorial_mixture",  # or 'standard_normal', the plain VAE
+      # 'factorial_mixture'; 'gaussian_mixture', whose means, variances and
+      # weights are trained by gradients; 'vamp', of K trained inputs; or
+      # 'standard_normal', the plain VAE
+      "prior": "factorial_mixture",
       # (D_i, K_i) of each factor; D_i sum to L; K_i = 0 of one in `labels`: as
       # many as its property has values
       "factors": ((64, 128),),
@@ -218,6 +221,19 @@ def validate(config: ConfigDict) -> None:
       "config.dataset.labels must be () for a prior without components, got "
       f"{_shown(config.dataset.labels)} with config.prior = {config.prior!r}"
     )
+  if config.dataset.labels and not its_prior.updates:
+    raise ValueError(
+      "config.dataset.labels must be () for a prior whose components the "
+      f"optimiser trains, got {_shown(config.dataset.labels)} with "
+      f"config.prior = {config.prior!r}"
+    )
+  if config.prior == "vamp" and not (
+    config.likelihood == AUTO or likelihoods.get(config.likelihood).binary
+  ):
+    raise ValueError(
+      "config.prior = 'vamp' needs images of zeros and ones, got "
+      f"config.likelihood = {config.likelihood!r}"
+    )
   if config.steps.prior and not its_prior.updates:
     raise ValueError(
       "config.steps.prior must be 0 for a prior without a closed-form update, "
@@ -245,7 +261,7 @@ def check_chosen(config: ConfigDict) -> None:
     )
 
 
-def make_prior(config: ConfigDict) -> Prior:
+def make_prior(config: ConfigDict, image_shape: tuple[int, ...] = ()) -> Prior:
   """The prior that the config asks for, with one component for K = 0."""
   return priors.make(
     config.prior,
@@ -253,6 +269,7 @@ def make_prior(config: ConfigDict) -> Prior:
     factors=tuple((d, max(k, 1)) for d, k in config.factors),
     # JAX takes no integer beyond 32 bits.
     hyperprior={k: float(v) for k, v in config.hyperprior.items()},
+    image_shape=image_shape,
   )
 
 

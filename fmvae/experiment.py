@@ -196,7 +196,7 @@ def _make(
       ),
     ),
     likelihood=likelihood,
-    prior=config_lib.make_prior(config),
+    prior=config_lib.make_prior(config, spec.image_shape),
     preprocessing=preprocessing,
     properties=spec.properties,
   )

@@ -221,8 +221,18 @@ def init_prior(
   loc, log_var = model.encode(
     state, images[np.asarray(chosen)], input_key, training=True
   )
+
+  def inputs(n: int) -> Array:
+    to_input = jax.vmap(model.preprocessing.input(training=True))
+    keys = jax.random.split(input_key, num)[:n]
+    return to_input(keys, jnp.asarray(images[np.asarray(chosen[:n])]))
+
   prior_params, prior_state = phase.prior.init_from(
-    key, model.variables_of(state), loc, log_var, total
+    key,
+    model.variables_of(state)._replace(inputs=inputs),
+    loc,
+    log_var,
+    total,
   )
   params = state.params
   if prior_params is not None:

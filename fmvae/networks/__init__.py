@@ -25,6 +25,7 @@ _LEAST_CONVOLVED = 12  # pixels to a side; smaller pictures take the MLP pair
 
 _PAIRS: dict[str, Callable[..., tuple[nn.Module, nn.Module]]] = {
   "mlp": mlp.make,
+  "gated_mlp": mlp.make_gated,
   "conv28": conv28.make,
   "conv64": conv64.make,
   "conv": conv.make,
@@ -184,7 +185,7 @@ def make(
   """Builds a network by the name that a config gives.
 
   Args:
-    name: 'mlp', 'conv28', 'conv64' or 'conv'.
+    name: 'mlp', 'gated_mlp', 'conv28', 'conv64' or 'conv'.
     latent_dim: L.
     image_shape: `(H, W, C)`.
     channels: of the decoder's output, `Likelihood.channels(C)`.

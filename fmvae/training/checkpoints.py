@@ -341,4 +341,17 @@ def restore_pretrained(
       f"pre-training: let it finish first, by launch.train --workdir={workdir}"
     )
   new = experiment_lib.init(experiment)
-  return first.replace(prior=new.prior, named_opt_state=new.named_opt_state)
+  return first.replace(
+    params=_over(new.params, first.params),
+    opt_state=_over(new.opt_state, first.opt_state),
+    prior=new.prior,
+    named_opt_state=new.named_opt_state,
+  )
+
+
+def _over(new: Any, old: Any) -> Any:
+  """`new` with the leaves of `old` where that has them: no prior's params."""
+  known = dict(jax.tree_util.tree_leaves_with_path(old))
+  return jax.tree_util.tree_map_with_path(
+    lambda path, leaf: known.get(path, leaf), new
+  )

@@ -197,5 +197,7 @@ def test_priors_are_values_and_made_by_name():
   assert mixture.factors == ((1, 3), (3, 2))
   assert mixture.hyperprior.c0 == 2.0
   assert priors.make("standard_normal", **fields) == StandardNormal(4)
-  with pytest.raises(ValueError, match=r"prior must be one of .* got 'vamp'"):
-    priors.make("vamp", **fields)
+  with pytest.raises(
+    ValueError, match=r"prior must be one of .* got 'vampire'"
+  ):
+    priors.make("vampire", **fields)

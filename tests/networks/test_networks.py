@@ -292,3 +292,20 @@ def test_an_encoder_of_counts_sees_their_logarithms():
   np.testing.assert_allclose(
     vae.encode(params, x), plain.encode(params, jnp.log1p(x)), rtol=1e-6
   )
+
+
+def test_gated_layers_against_numpy():
+  vae = networks.make(
+    "gated_mlp", latent_dim=2, image_shape=(1, 3, 1), channels=1, hidden=(4,)
+  )
+  params = _random_params(vae)
+  z = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+  gate, last = (
+    jax.tree.map(np.float64, params["decoder"][name])
+    for name in ("GatedDense_0", "Dense_0")
+  )
+  both = z @ gate["Dense_0"]["kernel"] + gate["Dense_0"]["bias"]
+  hidden = both[:, :4] / (1 + np.exp(-both[:, 4:]))
+  wanted = hidden @ last["kernel"] + last["bias"]
+  found = vae.decode(params, z)
+  np.testing.assert_allclose(found.reshape(5, 3), wanted, rtol=1e-4, atol=1e-5)

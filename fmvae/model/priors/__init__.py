@@ -10,22 +10,27 @@ To add one: a file with a frozen dataclass that has the members of `Prior`, and
 its line in `_MAKERS`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from jax import Array
 
 from fmvae import prior as factorial
+from fmvae.model.priors import vamp
 from fmvae.model.priors.factorial_mixture import FactorialMixture
+from fmvae.model.priors.gaussian_mixture import GaussianMixture
 from fmvae.model.priors.record import Costs, Encoding, Variables
 from fmvae.model.priors.standard_normal import StandardNormal
+from fmvae.model.priors.vamp import Vamp
 
 __all__ = [
   "Costs",
   "Encoding",
   "FactorialMixture",
+  "GaussianMixture",
   "Prior",
   "StandardNormal",
+  "Vamp",
   "Variables",
   "make",
 ]
@@ -109,19 +114,19 @@ class Prior(Protocol):
     """For each of `factors`, the share of each component and what is pruned."""
 
 
-def _factorial_mixture(
-  latent_dim: int,
-  factors: Sequence[tuple[int, int]],
-  hyperprior: Mapping[str, float],
-) -> Prior:
-  del latent_dim
-  pairs = tuple((d, k) for d, k in factors)
-  return FactorialMixture(pairs, factorial.Hyperprior(**hyperprior))
+def _pairs(factors: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+  return tuple((d, k) for d, k in factors)
 
 
 _MAKERS: dict[str, Callable[..., Prior]] = {
-  "factorial_mixture": _factorial_mixture,
+  "factorial_mixture": lambda factors, hyperprior, **_: FactorialMixture(
+    _pairs(factors), factorial.Hyperprior(**hyperprior)
+  ),
+  "gaussian_mixture": lambda factors, **_: GaussianMixture(_pairs(factors)),
   "standard_normal": lambda latent_dim, **_: StandardNormal(latent_dim),
+  "vamp": lambda latent_dim, factors, image_shape, **_: vamp.make(
+    latent_dim, factors, image_shape
+  ),
 }
 
 
@@ -129,8 +134,9 @@ def make(name: str, **fields: Any) -> Prior:
   """Builds a prior by the name that a config gives.
 
   Args:
-    name: 'factorial_mixture' or 'standard_normal'.
-    **fields: of the config: `latent_dim`, `factors`, `hyperprior`.
+    name: 'factorial_mixture', 'gaussian_mixture', 'standard_normal' or 'vamp'.
+    **fields: `latent_dim`, `factors` and `hyperprior` of the config, and
+      `image_shape` (H, W, C), () before there are images.
 
   Raises:
     ValueError: there is none of that name, or a field is out of range.

@@ -12,6 +12,8 @@ class Variables(NamedTuple):
   params: Any  # trained by the optimiser, beside theta and phi
   state: Any  # changed by the prior's own update
   encode: Callable[[Array], tuple[Array, Array]]  # x -> loc, log_var of q(z|x)
+  # The first n of the points that `init_from` is given, float [n, H, W, C].
+  inputs: Callable[[int], Array] | None = None
 
 
 class Encoding(NamedTuple):
