@@ -41,6 +41,11 @@ def default() -> ConfigDict:
         # in place of the official one, which () leaves.
         "resplit": (),
         "split_seed": 0,
+        # How many training images are held out to choose by: the bound on
+        # them is what a run is evaluated by until its end. By a seed, or with
+        # None the last ones, as in the literature on MNIST.
+        "validation": 0,
+        "validation_seed": _any_kind(0),
         # Of all images, by split_seed, where there is no official split.
         "test_fraction": 0.1,
         # 'static': one Bernoulli draw fixed by binarisation_seed; 'dynamic': a
@@ -86,9 +91,13 @@ def default() -> ConfigDict:
       "named_learning_rate": 1e-2,
       "init_encodings": 10_000,  # training points at which the mixture begins
       "log_every": 100,
-      "evaluate_every": 0,  # steps between test evaluations; 0: phase ends
+      "evaluate_every": 0,  # steps between evaluations; 0: phase ends
+      # evaluations of the last phase without a better bound on the validation
+      # images after which it ends; the best checkpoint is then the result; 0:
+      # never
+      "patience": 0,
       "checkpoint_every": 10_000,
-      "keep_checkpoints": 2,  # the newest, beside the best by the test bound
+      "keep_checkpoints": 2,  # the newest, beside the one with the best bound
     },
     type_safe=False,
   ).lock()
@@ -153,8 +162,9 @@ def adapt(
     config.batch_size = 8
     config.init_encodings = max(of_factor for _, of_factor in config.factors)
     config.log_every = 2
+    held = config.dataset.validation = min(config.dataset.validation, 20)
     if config.dataset.resplit:
-      config.dataset.resplit = (2 * config.init_encodings, 20)
+      config.dataset.resplit = (2 * config.init_encodings + held, 20)
 
 
 def pretraining(config: ConfigDict) -> ConfigDict:
@@ -176,6 +186,7 @@ def pretraining(config: ConfigDict) -> ConfigDict:
     "kl_z_weight",
     "named_learning_rate",
     "init_encodings",
+    "patience",
   ):
     first[field] = plain[field]
   return first
@@ -327,7 +338,11 @@ def _check_kind(field: str, value: Any, default_value: Any) -> None:
 
   Integers and tuples are left to the checks of each field.
   """
-  if field in ("config.svi.initial", "config.dataset.size") and (value is None):
+  if value is None and field in (
+    "config.svi.initial",
+    "config.dataset.size",
+    "config.dataset.validation_seed",
+  ):
     return
   if field == "config.dataset.labelled_fraction" and _is_tuple(value):
     return
@@ -363,11 +378,20 @@ def _check_numbers(config: ConfigDict) -> None:
     "init_encodings",
   ):
     _check_integer(field, config[field], 1, _MOST_STEPS)
-  for field in ("evaluate_every", "kl_anneal_steps"):
+  for field in ("evaluate_every", "kl_anneal_steps", "patience"):
     _check_integer(field, config[field], 0, _MOST_STEPS)
   _check_integer("seed", config.seed, 0, 2**32 - 1)  # of a JAX key
-  for field in ("split_seed", "binarisation_seed"):
-    _check_integer(f"dataset.{field}", config.dataset[field], 0, 2**64 - 1)
+  for field in ("split_seed", "binarisation_seed", "validation_seed"):
+    if config.dataset[field] is not None or field != "validation_seed":
+      _check_integer(f"dataset.{field}", config.dataset[field], 0, 2**64 - 1)
+  held = config.dataset.validation
+  _check_integer("dataset.validation", held, 0, _MOST_STEPS)
+  if config.patience and not (held and config.evaluate_every):
+    raise ValueError(
+      "config.patience must be 0 unless config.dataset.validation and "
+      "config.evaluate_every are above 0, got "
+      f"{config.patience} with {held} and {config.evaluate_every}"
+    )
   for phase, steps in config.steps.items():
     _check_integer(f"steps.{phase}", steps, 0, _MOST_STEPS)
   total = sum(config.steps.values())

@@ -45,6 +45,7 @@ class Experiment(Design):
 
   train: data.Split
   test: data.Split
+  validation: data.Split | None = None  # of the training images, held out
   chosen: tuple[str, ...] = ()  # what 'auto' in the config has become
 
 
@@ -127,6 +128,7 @@ def assemble(
       f"{train.images.shape[1:]} for training and {test.images.shape[1:]} for "
       "testing"
     )
+  train, validation = _hold_out(config, train)
   config, chosen = _choose(config, train)
   _check_sizes(config, len(train.images))
   _check_kind(config, train)
@@ -148,8 +150,27 @@ def assemble(
     phases=phases,
     train=_split(config, model, train, training=True),
     test=_split(config, model, test, training=False),
+    validation=None
+    if validation is None
+    else _split(config, model, validation, training=False),
     chosen=chosen,
   )
+
+
+def _hold_out(
+  config: ConfigDict, train: data.ImageSet
+) -> tuple[data.ImageSet, data.ImageSet | None]:
+  """The images to train on, and those for validation where there are any."""
+  held, seed = config.dataset.validation, config.dataset.validation_seed
+  if not held:
+    return train, None
+  num = len(train.images)
+  if held >= num:
+    raise ValueError(
+      f"config.dataset.validation = {held} leaves nothing to train on of the "
+      f"{num} training images of {config.dataset.name}"
+    )
+  return data.set_aside(train, held, seed)
 
 
 def from_spec(config: ConfigDict, spec: DataSpec) -> Design:
@@ -289,9 +310,11 @@ _init = jax.jit(init_model, static_argnums=(0, 1))
 def describe_data(experiment: Experiment) -> str:
   """How many images there are, and how many of them have labels."""
   train, test = experiment.train, experiment.test
+  held = experiment.validation
+  validation = f" {len(held):,} validation" if held else ""
   lines = [
-    f"{experiment.config.dataset.name}: {len(train):,} training and "
-    f"{len(test):,} test images"
+    f"{experiment.config.dataset.name}: {len(train):,} training"
+    f"{validation and ',' + validation} and {len(test):,} test images"
   ]
   for p in experiment.model.properties:
     labels = train.labels[:, p.factor]

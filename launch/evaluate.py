@@ -18,7 +18,13 @@ from fmvae import evaluation
 from fmvae.data import Split
 from fmvae.storage import StorageError, storing, write_json
 from fmvae.trained import Trained
-from fmvae.training.report import file_name, report, say_written
+from fmvae.training.report import (
+  file_name,
+  report,
+  result_step,
+  say_written,
+  which_step,
+)
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -57,16 +63,20 @@ def main(argv: list[str]) -> None:
     experiment = trained.experiment_of(run, workdir)
   except ValueError as error:
     sys.exit(f"error: {error}")
-  result = evaluation.evaluate(
-    run.model,
-    run.state,
-    experiment.test,
-    num_data=run.design.spec.num_train,
-    num_samples=_SAMPLES.value,
+  result, *judged = (
+    evaluation.evaluate(
+      run.model,
+      run.state,
+      images,
+      num_data=run.design.spec.num_train,
+      num_samples=_SAMPLES.value,
+    )
+    for images in (experiment.test, experiment.validation)
+    if images is not None
   )
   try:
     with storing(workdir, trained.ADVICE):
-      _report(run, workdir, experiment.test, result)
+      _report(run, workdir, experiment.test, result, *judged)
   except StorageError as error:
     sys.exit(f"error: {error}")
 
@@ -76,18 +86,32 @@ def _report(
   workdir: pathlib.Path,
   test: Split,
   result: evaluation.Evaluation,
+  validation: evaluation.Evaluation | None = None,
 ) -> None:
   """Prints and writes the result, then the estimate where it is asked for."""
   step, total = run.step, run.total
-  report(run.model, run.state, workdir, result, _SAMPLES.value, total)
+  last = result_step(workdir, total)
+  report(
+    run.model,
+    run.state,
+    workdir,
+    result,
+    _SAMPLES.value,
+    total,
+    last,
+    None if validation is None else validation.bound,
+  )
   if _IMPORTANCE_SAMPLES.value:
     estimate = evaluation.importance_nll(
       run.model, run.state, test, _IMPORTANCE_SAMPLES.value
     )
     print(estimate)
-    name = file_name("importance.json", step, total)
-    write_json(workdir / name, {"step": step, **dataclasses.asdict(estimate)})
-    say_written(workdir, [name], step, total)
+    name = file_name("importance.json", step, last)
+    write_json(
+      workdir / name,
+      which_step(step, total) | dataclasses.asdict(estimate),
+    )
+    say_written(workdir, [name], step, total, last)
 
 
 if __name__ == "__main__":

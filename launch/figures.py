@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from fmvae import figures
 from fmvae.storage import StorageError, storing
-from fmvae.training.report import file_name
+from fmvae.training.report import file_name, result_step
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -80,11 +80,12 @@ def _of_table(path: pathlib.Path) -> Callable[[], Figure]:
 def _of_run(
   argv: list[str], workdir: pathlib.Path, out: pathlib.Path
 ) -> tuple[Callable[[], Figure], pathlib.Path]:
-  """Draws the figure; the file names the step if that is not the last."""
+  """Draws the figure; the file names the step if that is not its result."""
   run = trained.restore_mixture(argv, workdir)
   run.model.require_pictures("a figure needs")
   if _OUT.value is None:
-    out = out.with_name(file_name(out.name, run.step, run.total))
+    last = result_step(workdir, run.total)
+    out = out.with_name(file_name(out.name, run.step, last))
   options = _options_of_figure_4() if _FIGURE.value == "4" else {}
   draw, key = figures.OF_A_RUN[_FIGURE.value], jax.random.key(_KEY_SEED)
   return functools.partial(draw, run.model, run.state, key, **options), out

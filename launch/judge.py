@@ -19,7 +19,7 @@ from absl import flags
 
 from fmvae import evaluation
 from fmvae.storage import StorageError, storing, write_json
-from fmvae.training.report import file_name, say_written
+from fmvae.training.report import file_name, result_step, say_written
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -86,14 +86,15 @@ def main(argv: list[str]) -> None:
   }
   record["swapped"] = {s.feature: dataclasses.asdict(s) for s in swapped}
   step, total = run.step, run.total
-  name = file_name("judge.json", step, total)
+  last = result_step(workdir, total)
+  name = file_name("judge.json", step, last)
   record |= {"step": step, "judge_steps": _STEPS.value}
   try:
     with storing(workdir, trained.ADVICE):
       write_json(workdir / name, record)
   except StorageError as error:
     sys.exit(f"error: {error}")
-  say_written(workdir, [name], step, total)
+  say_written(workdir, [name], step, total, last)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ _CHECKPOINT = flags.DEFINE_string(
   "checkpoint",
   "newest",
   "Which checkpoint of the run is used: 'newest', 'best' (the one with the "
-  "best bound on the test set) or the number of a step.",
+  "best bound on the validation images, or on the test set where config."
+  "dataset.validation is 0) or the number of a step. What a run with "
+  "config.patience reports is its best one.",
 )
 
 

@@ -13,7 +13,14 @@ from fmvae.data.arrays import fitted, from_arrays, hold_out, to_images
 from fmvae.data.batches import Batch, batch_indices, keep_labels
 from fmvae.data.catalogue import ARRAYS, DATASETS, load
 from fmvae.data.feeds import Feed, feed
-from fmvae.data.imagesets import Images, ImageSet, Records, Split, resplit
+from fmvae.data.imagesets import (
+  Images,
+  ImageSet,
+  Records,
+  Split,
+  resplit,
+  set_aside,
+)
 from fmvae.data.pictures import read_pictures
 from fmvae.data.pixels import Fit, resize_area
 from fmvae.data.preprocessing import (
@@ -48,6 +55,7 @@ __all__ = [
   "read_pictures",
   "resize_area",
   "resplit",
+  "set_aside",
   "standardised",
   "to_images",
 ]

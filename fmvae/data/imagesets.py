@@ -194,6 +194,24 @@ def resplit(
   ]
 
 
+def set_aside(
+  whole: ImageSet, num: int, seed: int | None
+) -> tuple[ImageSet, ImageSet]:
+  """Parts some images from those to train on: the rest, and these.
+
+  Args:
+    whole: all images.
+    num: of those set aside, 1 to N - 1.
+    seed: 0 to 2^64 - 1, the same images on every machine; None for the last.
+  """
+  total = len(whole.images)
+  order = np.arange(total)
+  if seed is not None:
+    order = permutation(seed, "validation", total)
+  rest, aside = np.sort(order[:-num]), np.sort(order[-num:])
+  return whole.take(rest, whole.split), whole.take(aside, "validation")
+
+
 def read(builder: Any, split: str, in_memory: bool = True) -> ImageSet:
   """Reads one split of a prepared data set, or its labels alone.
 

@@ -141,12 +141,14 @@ def _train(name: str, point: Point) -> Task:
 def _estimate(point: Point, folder: pathlib.Path, num: int) -> Task:
   workdir = point.workdir
   trained = str(workdir.relative_to(folder)).removeprefix("pretrained/")
-  flags = (f"--workdir={workdir}", f"--importance_samples={num}")
+  flags = [f"--workdir={workdir}", f"--importance_samples={num}"]
+  if point.config.patience:
+    flags.append("--checkpoint=best")
   return Task(
     f"{trained}, importance-sampled NLL",
     workdir,
     "evaluate",
-    flags,
+    tuple(flags),
     workdir / "importance.json",
     point.steps,
     trained,
@@ -216,11 +218,16 @@ def is_done(task: Task) -> bool:
   be read counts as not there, and is made again.
   """
   found = read_result(task.result)
-  if found.get("step") != task.steps:
+  if not is_of(found, task.steps):
     return False
   if task.program == "train":
-    return can_be_read(task.workdir, task.steps)
+    return can_be_read(task.workdir, found["step"])
   return f"--importance_samples={found.get('samples')}" in task.flags
+
+
+def is_of(found: dict[str, Any], steps: int) -> bool:
+  """Whether a file is about the result of a run of so many steps."""
+  return found.get("of_steps", found.get("step")) == steps
 
 
 def read_result(path: pathlib.Path) -> dict[str, Any]:

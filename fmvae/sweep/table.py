@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fmvae.storage import replacing
-from fmvae.sweep.plan import Point, read_result
+from fmvae.sweep.plan import Point, is_of, read_result
 
 _SCORES = (
   "bound",
@@ -27,7 +27,7 @@ _BEFORE = (
   *_USAGE,
 )
 _AFTER = ("seconds", "pretrain_seconds", "device", "commit")
-_NO_SCORES = ("step", "samples", "named", "num_components")
+_NO_SCORES = ("step", "of_steps", "samples", "named", "num_components")
 
 
 def row(point: Point) -> dict[str, Any] | None:
@@ -42,7 +42,7 @@ def row(point: Point) -> dict[str, Any] | None:
   steps and their compilation, without the pre-training that the point shares.
   """
   results = read_result(point.workdir / "results.json")
-  if results.get("step") != point.steps:
+  if not is_of(results, point.steps):
     return None
   config = point.config
   out: dict[str, Any] = {
@@ -61,7 +61,7 @@ def row(point: Point) -> dict[str, Any] | None:
   out["bound_samples"] = results.get("samples", "")
   estimate = read_result(point.workdir / "importance.json")
   out["nll"] = out["nll_samples"] = ""
-  if estimate.get("step") == point.steps:
+  if is_of(estimate, point.steps):
     out["nll"] = round(estimate["nll"], 4)
     out["nll_samples"] = estimate["samples"]
   for name in dict.fromkeys([*_USAGE, *_other_scores(results)]):
@@ -146,10 +146,12 @@ def _network(network: dict[str, Any]) -> str:
 
 
 def _split(dataset: Any) -> str:
-  if not dataset.resplit:
-    return "official"
-  sizes = "/".join(str(n) for n in dataset.resplit)
-  return f"random {sizes} seed {dataset.split_seed}"
+  split = "official"
+  if dataset.resplit:
+    sizes = "/".join(str(n) for n in dataset.resplit)
+    split = f"random {sizes} seed {dataset.split_seed}"
+  held = dataset.validation
+  return f"{split} validation {held}" if held else split
 
 
 def _binarisation(dataset: Any) -> str:

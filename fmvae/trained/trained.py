@@ -269,7 +269,8 @@ def load(
 
   Args:
     workdir: of a run that `launch.train` or `fmvae.fit` has made.
-    checkpoint: 'newest', 'best' (by the bound on the test set) or a step.
+    checkpoint: 'newest', 'best' (by the bound on the validation images, or on
+      the test set where there are none) or a step.
 
   Raises:
     ValueError: the workdir holds no run, or no such state.

@@ -103,8 +103,8 @@ class Checkpoints:
 
     Args:
       workdir: of the run.
-      keep: how many of the newest stay, beside the one with the best bound on
-        the test set; None to read alone, also while a run writes.
+      keep: how many of the newest stay, beside the one with the best bound
+        (`records.bounds`); None to read alone, also while a run writes.
       config: of the run, which its checkpoints remember.
     """
     self._config = None if config is None else records.flat(config)
@@ -217,17 +217,15 @@ class Checkpoints:
     )
 
   def best_step(self, like: TrainState) -> int:
-    """The step whose checkpoint has the best bound on the test set.
+    """The step whose checkpoint has the best bound (`records.bounds`).
 
     Raises:
-      CheckpointError: as `restore`, or no checkpoint has a test bound.
+      CheckpointError: as `restore`, or no checkpoint has a bound.
     """
     self._keep.learn(self.restore(like).rows)
     best = self._keep.best(self.steps())
     if best is None:
-      raise CheckpointError(
-        f"no checkpoint in {self._folder} was scored on the test set"
-      )
+      raise CheckpointError(f"no checkpoint in {self._folder} was scored")
     return best
 
   def _read(self, step: int, like: TrainState) -> Saved:
@@ -277,18 +275,18 @@ class Checkpoints:
 
 
 class _LastAndBest:
-  """Keeps the newest checkpoints and the one with the best test bound."""
+  """Keeps the newest checkpoints and the one with the best bound."""
 
   def __init__(self, num_last: int | None):
     self._num_last = num_last
     self._bounds: dict[int, float] = {}
 
   def learn(self, rows: Sequence[records.Row]) -> None:
-    """Takes the test bounds from rows of metrics."""
-    self._bounds = {r["step"]: r["bound"] for r in rows if r["split"] == "test"}
+    """Takes the bounds from rows of metrics."""
+    self._bounds = records.bounds(rows)
 
   def best(self, steps: Sequence[int]) -> int | None:
-    """The one with the best test bound, if any is known."""
+    """The one with the best bound, if any is known."""
     known = [s for s in steps if s in self._bounds]
     return max(known, key=self._bounds.__getitem__, default=None)
 

@@ -133,7 +133,8 @@ def train(
     step: what takes a step; `train_step` by default.
 
   Returns:
-    The evaluation on the test set after the last step.
+    The evaluation on the test set after the last step; with config.patience
+    that of the best checkpoint.
 
   Raises:
     InUseError: another run is at work in the workdir.
@@ -219,6 +220,9 @@ class _Run:
     self.signals = signals
     self.stack = stack
     self.total = experiment.phases[-1].end
+    self.judge, self.judging = "test", experiment.test
+    if experiment.validation:
+      self.judge, self.judging = "validation", experiment.validation
     self.timetable = Timetable(
       config.log_every, config.evaluate_every, config.checkpoint_every
     )
@@ -241,7 +245,7 @@ class _Run:
       for phase in self.experiment.phases:
         if int(saved.state.step) < phase.end:
           saved = self._run_phase(phase, saved)
-    return self._end(saved.state)
+    return self._end(self._result(saved))
 
   def _begin(self, initial: TrainState | None) -> Saved:
     """Where the run stands; opens its records."""
@@ -274,7 +278,9 @@ class _Run:
       saved = dataclasses.replace(saved, state=state)
     self.bar.describe(phase.name)
     replicated = self.devices.replicate(state)
-    while (step := int(saved.state.step)) < phase.end:
+    while (step := int(saved.state.step)) < phase.end and not (
+      self._is_exhausted(phase)
+    ):
       stretch = self._advance(phase, step, replicated)
       replicated = stretch.replicated
       state, infos = self._check(stretch, saved)
@@ -294,6 +300,13 @@ class _Run:
       )
       self._save(saved, due.evaluate or due.save, stretch.stopping)
     return saved
+
+  def _is_exhausted(self, phase: Phase) -> bool:
+    """Whether config.patience ends the run here, in its last phase."""
+    patience = self.experiment.config.patience
+    return phase.end == self.total and records.is_exhausted(
+      self.metrics.rows, phase.start, patience
+    )
 
   def _advance(self, phase: Phase, step: int, replicated: Any) -> _Stretch:
     """Sends steps off until something is due or a signal asks to stop."""
@@ -355,13 +368,14 @@ class _Run:
     self.bar.show(step, values)
 
   def _evaluate(self, phase: Phase, state: TrainState) -> None:
-    """A row of the test set's scores, which a person sees too."""
+    """A row of scores, which a person sees too."""
     step = int(state.step)
-    result = self._score(state)
-    self.metrics.write(step, phase.name, "test", result.scalars())
-    self.newest_result = step, result
-    if step < self.total:  # the last one is reported
-      self.bar.say(f"step {step} ({phase.name}), test set: {result}")
+    result = self._score(state, self.judging)
+    self.metrics.write(step, phase.name, self.judge, result.scalars())
+    if self.judge == "test":
+      self.newest_result = step, result
+    if step < self.total or self.judge != "test":  # the last one is reported
+      self.bar.say(f"step {step} ({phase.name}), {self.judge} set: {result}")
 
   def _mixture_has_seen_all(self) -> bool:
     """Whether it had the time to find its components; a smoke run does not."""
@@ -370,9 +384,9 @@ class _Run:
     num = self.experiment.spec.num_train
     return steps * self.experiment.config.batch_size >= num
 
-  def _score(self, state: TrainState) -> Evaluation:
-    train, test = self.experiment.train, self.experiment.test
-    return evaluate(self._model_of(state), state, test, num_data=len(train))
+  def _score(self, state: TrainState, images: data.Split) -> Evaluation:
+    num = len(self.experiment.train)
+    return evaluate(self._model_of(state), state, images, num_data=num)
 
   def _model_of(self, state: TrainState) -> Model:
     """The model with the prior that is in effect."""
@@ -426,15 +440,33 @@ class _Run:
       "config.kl_anneal_steps, in another --workdir."
     )
 
+  def _result(self, saved: Saved) -> TrainState:
+    """The last state, or with config.patience that of the best checkpoint."""
+    last = int(saved.state.step)
+    best = records.best_step(self.metrics.rows)
+    if not self.experiment.config.patience or best is None:
+      return saved.state
+    if last < self.total:
+      self.bar.say(
+        f"ended after step {last}: no better bound on the {self.judge} images "
+        f"since step {best}"
+      )
+    if best == last:
+      return saved.state
+    self.checkpoints.wait()
+    like = jax.eval_shape(lambda: experiment_lib.init(self.experiment))
+    return self.checkpoints.restore(like, best).state
+
   def _end(self, state: TrainState) -> Evaluation:
-    """Reports on the last state, once its checkpoint is there."""
+    """Reports on the result's state, once its checkpoint is there."""
     self.checkpoints.wait()
     self.signals.release()  # there is nothing left to save
     if self.signals.name is not None:
       self._stop(state)
     scored, result = self.newest_result or (-1, None)
     if result is None or scored != int(state.step):
-      result = self._score(state)
+      result = self._score(state, self.experiment.test)
+    judged = records.bounds(self.metrics.rows)
     if processes.is_primary():
       model = self._model_of(state)
       report(
@@ -444,6 +476,10 @@ class _Run:
         result,
         num_samples=1,
         total=self.total,
+        result_step=int(state.step),
+        validation_bound=judged.get(int(state.step))
+        if self.judge == "validation"
+        else None,
       )
       if self._mixture_has_seen_all():
         result.warn_of_collapse()

@@ -61,6 +61,35 @@ _SHOWN.maxother = 300
 Row = dict[str, Any]
 
 
+def bounds(rows: Sequence[Row]) -> dict[int, float]:
+  """The bounds that a run is judged by, by step.
+
+  Those on the validation images, or where there are none on the test set.
+  """
+  splits = {row["split"] for row in rows}
+  judge = "validation" if "validation" in splits else "test"
+  return {r["step"]: r["bound"] for r in rows if r["split"] == judge}
+
+
+def best_step(rows: Sequence[Row]) -> int | None:
+  """The first step with the best of `bounds`, if there are any."""
+  found = bounds(rows)
+  return max(found, key=found.__getitem__, default=None)
+
+
+def is_exhausted(rows: Sequence[Row], start: int, patience: int) -> bool:
+  """Whether so many evaluations after step `start` brought no better bound.
+
+  A function of the rows alone, so that a run that was stopped and continued
+  ends where an undisturbed one does.
+  """
+  best = best_step(rows)
+  if not patience or best is None:
+    return False
+  since = max(best, start)
+  return sum(step > since for step in bounds(rows)) >= patience
+
+
 def usage_scalars(usages: Sequence[prior.Usage]) -> dict[str, float]:
   """Components in use by q(pi), for a row of metrics; none under N(0, I)."""
   if not usages:
@@ -341,7 +370,7 @@ class Rows:
   def write(
     self, step: int, phase: str, split: str, values: dict[str, float]
   ) -> None:
-    """Adds a row; `split` is 'train' or 'test'."""
+    """Adds a row; `split` is 'train', 'validation' or 'test'."""
     self.rows.append({"step": step, "phase": phase, "split": split, **values})
 
 
@@ -381,7 +410,7 @@ class Metrics(Rows):
   def write(
     self, step: int, phase: str, split: str, values: dict[str, float]
   ) -> None:
-    """Adds a row; `split` is 'train' or 'test'."""
+    """Adds a row; `split` is 'train', 'validation' or 'test'."""
     super().write(step, phase, split, values)
     self._file.write(json.dumps(self.rows[-1]) + "\n")
     self._file.flush()

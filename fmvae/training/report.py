@@ -7,26 +7,56 @@ import jax
 
 from fmvae.evaluation import Evaluation, PropertyScores
 from fmvae.model import Model, TrainState
-from fmvae.storage import write_json
+from fmvae.storage import read_json, write_json
 
 _PICTURE_SEED = 2
 
 
-def file_name(name: str, step: int, total: int) -> str:
-  """The name of a file about a step of a run: its own for the last step alone.
+def result_step(workdir: pathlib.Path, total: int) -> int:
+  """The step that is a run's result: its last, or what config.patience chose.
+
+  Args:
+    workdir: of the run.
+    total: steps that it has when none is left out.
+  """
+  try:
+    found = read_json(workdir / "results.json")
+    return int(found["step"]) if found.get("of_steps") == total else total
+  except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    return total
+
+
+def which_step(step: int, total: int) -> dict[str, int]:
+  """What a file says of the step that it is about."""
+  return {"step": step} | ({} if step == total else {"of_steps": total})
+
+
+def file_name(name: str, step: int, last: int) -> str:
+  """The name of a file about a step of a run: its own for the result alone.
 
   'results.json' is 'results_step_20.json' for step 20 of 30: a look at a run
   that has not finished, or at an earlier checkpoint, is not its result.
+
+  Args:
+    name: of the file about the result.
+    step: what it is about.
+    last: the step that is the result.
   """
   stem, dot, extension = name.partition(".")
-  return name if step == total else f"{stem}_step_{step}{dot}{extension}"
+  return name if step == last else f"{stem}_step_{step}{dot}{extension}"
 
 
 def say_written(
-  workdir: pathlib.Path, names: Sequence[str], step: int, total: int
+  workdir: pathlib.Path,
+  names: Sequence[str],
+  step: int,
+  total: int,
+  result_step: int,
 ) -> None:
-  """Prints which files are written, and of which step if not of the last."""
-  which = "" if step == total else f" (of step {step}; the run has {total})"
+  """Prints which files are written, and of which step if not the result."""
+  which = (
+    "" if step == result_step else f" (of step {step}; the run has {total})"
+  )
   print(f"written to {workdir}: {', '.join(names)}{which}")
 
 
@@ -37,6 +67,8 @@ def report(
   result: Evaluation,
   num_samples: int,
   total: int,
+  result_step: int,
+  validation_bound: float | None = None,
 ) -> None:
   """Prints a result; leaves results.json and samples.png in the workdir.
 
@@ -48,11 +80,13 @@ def report(
     workdir: of the run.
     result: what `evaluate` made of the state.
     num_samples: draws of z per test image that it took.
-    total: steps that the run has when it is finished.
+    total: steps that the run has when none is left out.
+    result_step: the one that is its result.
+    validation_bound: of the state, on the validation images.
   """
   step = int(state.step)
   print(f"step {step}, test set: {result}")
-  written = [file_name("results.json", step, total)]
+  written = [file_name("results.json", step, result_step)]
   properties = result.score(PropertyScores)
   matrices = properties.matrices if properties else ()
   for matrix in matrices:
@@ -60,9 +94,14 @@ def report(
   write_json(
     workdir / written[0],
     {
-      "step": step,
+      **which_step(step, total),
       "samples": num_samples,
       **result.scalars(),
+      **(
+        {}
+        if validation_bound is None
+        else {"validation_bound": validation_bound}
+      ),
       "named": {matrix.feature: matrix.record() for matrix in matrices},
     },
   )
@@ -70,10 +109,10 @@ def report(
     from fmvae import figures  # matplotlib loads slowly
 
     key = jax.random.key(_PICTURE_SEED)
-    written.append(file_name("samples.png", step, total))
+    written.append(file_name("samples.png", step, result_step))
     figures.write(
       lambda: figures.component_samples(model, state, key),
       workdir / written[-1],
       dpi=110,
     )
-  say_written(workdir, written, step, total)
+  say_written(workdir, written, step, total, result_step)

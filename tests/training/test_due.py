@@ -1,5 +1,6 @@
 """What is due when, without a run."""
 
+from fmvae.training import records
 from fmvae.training.due import Due, Timetable
 
 TABLE = Timetable(log_every=2, evaluate_every=3, save_every=5)
@@ -31,3 +32,26 @@ def test_next_is_the_first_step_at_which_something_is_due():
     for step in range(40):
       wanted = next(s for s in range(step + 1, 99) if table.after(s, 41))
       assert table.next(step, 41) == (wanted if step < 41 else 41)
+
+
+def rows(bounds, split="validation"):
+  return [
+    {"step": step, "split": split, "bound": bound}
+    for step, bound in bounds.items()
+  ]
+
+
+def test_patience_counts_what_came_after_the_best():
+  test = rows({10: 9.0, 40: 9.0}, "test")
+  found = rows({10: -5.0, 20: -3.0, 30: -4.0, 40: -3.0})
+  assert records.best_step(found + test) == 20  # the first of equal ones
+  assert records.best_step(test) == 10  # where there is no validation
+  assert records.best_step([]) is None
+  for start, patience, wanted in (
+    (0, 2, True),
+    (0, 3, False),
+    (0, 0, False),  # never
+    (30, 2, False),  # the last phase has had one evaluation
+    (30, 1, True),
+  ):
+    assert records.is_exhausted(found + test, start, patience) is wanted

@@ -16,7 +16,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from experiments import digits
 from fmvae import config as config_lib
 from fmvae import data, evaluation, experiment, storage
-from fmvae.model import pack, train_step
+from fmvae.model import model_at, pack, train_step
 from fmvae.training import checkpoints, loop, processes, records
 
 
@@ -204,6 +204,64 @@ def test_a_collapse_is_told_at_the_end_and_of_no_smoke_run(
       saved.save(checkpoints.Saved(state))
     train(of_spec, place)
     assert caplog.text.count("The mixture has collapsed") == times
+
+
+def with_patience(prepared):
+  """An experiment that is at its best soon, since KL[z] then weighs nothing.
+
+  Eight evaluations of the joint phase at most, of which two without a better
+  bound end it.
+  """
+  fields = {
+    "dataset.validation": 100,
+    "steps.joint": 16,
+    "evaluate_every": 2,
+    "checkpoint_every": 3,
+    "keep_checkpoints": 1,
+    "patience": 2,
+    "learning_rate": 0.03,
+    "kl_z_weight": ((0, 1), (0.25, 1), (0.25, 0), (1, 0)),
+    "learning_rate_decay": "none",
+  }
+  return small(prepared, **fields)
+
+
+def test_patience_ends_a_run_with_its_best_checkpoint(prepared, tmp_path):
+  exp = with_patience(prepared)
+  assert len(exp.train) == exp.spec.num_train == 1400
+  assert len(exp.validation) == 100
+  result = train(exp, tmp_path / "whole")
+  judged = rows(tmp_path / "whole", "validation")
+  assert not rows(tmp_path / "whole", "test")
+  last = judged[-1]["step"]
+  assert last < 24  # it did not go to its end
+  best = max(judged, key=lambda row: row["bound"])
+  after = [r for r in judged if r["step"] > max(best["step"], 8)]
+  assert len(after) == 2
+  # The result is the best checkpoint's, on the test set.
+  written = json.loads((tmp_path / "whole" / "results.json").read_text())
+  assert written["step"] == best["step"]
+  assert written["of_steps"] == 24
+  assert written["validation_bound"] == best["bound"]
+  assert written["bound"] == result.bound
+  with checkpoints.Checkpoints(tmp_path / "whole") as saved:
+    like = jax.eval_shape(lambda: experiment.init(exp))
+    assert saved.best_step(like) == best["step"]
+    state = saved.restore(like, best["step"]).state
+  at = model_at(exp.model, exp.phases, best["step"])
+  again = evaluation.evaluate(at, state, exp.test, num_data=1400)
+  assert again.bound == result.bound
+  # Stopped and continued, also where it has ended already, it is the same.
+  for signals in (StopAfter(9), StopAfter(last - 10), None):
+    try:
+      train(exp, tmp_path / "parts", signals=signals)
+    except processes.Stopped:
+      assert signals is not None
+  assert train(exp, tmp_path / "parts") == result
+  for split in ("train", "validation"):
+    assert rows(tmp_path / "parts", split) == rows(tmp_path / "whole", split)
+  continued = json.loads((tmp_path / "parts" / "results.json").read_text())
+  assert continued == written
 
 
 def test_a_run_is_not_continued_on_other_data(finished):
