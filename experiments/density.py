@@ -20,6 +20,8 @@ MNIST, or 'omniglot'; `epochs` in all; `warmup` of them; `patience`, in epochs,
 0: none; `constant`: a rate of 5e-4 throughout.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from fmvae import config as config_lib
@@ -29,7 +31,7 @@ _DATA = {"dynamic": "mnist", "static": "mnist", "omniglot": "omniglot"}
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  given = {
+  given: dict[str, Any] = {
     "prior": "factorial_mixture",
     "k": 500,
     "factors": 1,

@@ -97,6 +97,15 @@ def _override(
   return jnp.where(given >= 0, given, drawn).astype(drawn.dtype)
 
 
+def _log1p(x: Array) -> Array:
+  """log(1 + x) for x >= 0, with what 1 + x has lost to rounding put back.
+
+  As exact as `jnp.log1p`, and on a CPU several times as fast.
+  """
+  y = 1 + x
+  return jnp.log(y) + (x - (y - 1)) / y
+
+
 def _factor_log_prob(f: MeanParams, z: Array) -> Array:
   """log sum_k (c_k / sum c) prod_d StudentT, `[B]` for z `[B, D]`.
 
@@ -111,7 +120,7 @@ def _factor_log_prob(f: MeanParams, z: Array) -> Array:
   def add_dimension(total, columns):
     z_d, m, inverse_scale, a = columns
     u = jnp.abs(z_d[:, None] - m[None]) * inverse_scale[None]
-    log1p_u2 = jnp.log1p(jnp.minimum(u, _FAR) ** 2) + 2 * jnp.log(
+    log1p_u2 = _log1p(jnp.minimum(u, _FAR) ** 2) + 2 * jnp.log(
       jnp.maximum(u / _FAR, 1)
     )
     return total - (a + 0.5)[None] * log1p_u2, None

@@ -222,7 +222,9 @@ def is_done(task: Task) -> bool:
     return False
   if task.program == "train":
     return can_be_read(task.workdir, found["step"])
-  return f"--importance_samples={found.get('samples')}" in task.flags
+  return found.get("images") == found.get("test_images") and (
+    f"--importance_samples={found.get('samples')}" in task.flags
+  )
 
 
 def is_of(found: dict[str, Any], steps: int) -> bool:

@@ -12,7 +12,8 @@ from scipy import special, stats
 from experiments import digits
 from fmvae import evaluation, experiment, likelihoods, networks, prior
 from fmvae.data import Preprocessing
-from fmvae.evaluation.importance import log_likelihood
+from fmvae.data.random import permutation
+from fmvae.evaluation.importance import _log_likelihood_of, log_likelihood
 from fmvae.model import Model, model_at
 from fmvae.model.priors import StandardNormal
 from tests import named
@@ -66,9 +67,14 @@ def standard_normal(z):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
-def estimate(log_prior, params, keys, x, num_samples, chunk):
+def both(log_prior, params, keys, x, num_samples, chunk):
+  """Estimates and effective sample sizes."""
   x = x.reshape(-1, *SHAPE)
   return log_likelihood(MODEL, params, log_prior, keys, x, num_samples, chunk)
+
+
+def estimate(*arguments):
+  return both(*arguments)[0]
 
 
 def repeat(num, num_samples, params, log_prior=standard_normal, x=X):
@@ -209,7 +215,8 @@ def picked_weights(weights):
     return standard_normal(new_z) + jnp.float32(weights)[nearest]
 
   x = jnp.float32(X[:1])
-  return estimate(log_prior, params, key[None], x, len(weights), 2)[0]
+  found = both(log_prior, params, key[None], x, len(weights), 2)
+  return [float(part[0]) for part in found]
 
 
 INF = np.inf
@@ -229,7 +236,13 @@ INF = np.inf
 )
 def test_extreme_weights(weights):
   expected = exact()[0] + special.logsumexp(weights) - np.log(len(weights))
-  np.testing.assert_allclose(picked_weights(weights), expected, rtol=1e-5)
+  found, effective = picked_weights(weights)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  if max(weights) == -INF:
+    assert np.isnan(effective)
+    return
+  shares = np.exp(weights - special.logsumexp(weights))
+  np.testing.assert_allclose(effective, 1 / np.sum(shares**2), rtol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +261,8 @@ def test_importance_nll_of_an_experiment(trained):
   assert result == again
   assert result.samples == 200
   assert 0 < result.nll_stderr < 5
+  assert 1 <= result.effective_samples_decile < result.effective_samples < 200
+  assert result.images == result.test_images == len(exp.test)
   loose = evaluation.evaluate(
     exp.model, state, exp.test, num_data=len(exp.train), num_samples=20
   )
@@ -267,7 +282,7 @@ def test_before_the_mixture_the_prior_is_standard_normal(trained):
   assert abs(plain.nll - mixed.nll) > 0.01
   images = jnp.asarray(exp.test.images, jnp.float32)
   keys = jax.random.split(jax.random.key(5), len(images))
-  expected = log_likelihood(
+  expected, _ = log_likelihood(
     exp.model, state.params, standard_normal, keys, images, 20, 20
   )
   assert plain.nll == pytest.approx(-float(np.mean(expected)), abs=0.05)
@@ -277,8 +292,55 @@ def test_importance_nll_names_a_bad_number(trained):
   exp, state = trained
   with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
     evaluation.importance_nll(exp.model, state, exp.test, 0)
+  with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
+    evaluation.importance_nll(exp.model, state, exp.test, 1, 0)
+
+
+def test_some_of_the_images_with_the_draws_that_they_have_among_all(trained):
+  exp, state = trained
+
+  def of(num, test):
+    return evaluation.importance_nll(exp.model, state, test, 7, num)
+
+  few, one = of(3, exp.test), of(1, exp.test)
+  assert (few.images, few.test_images) == (3, len(exp.test))
+  assert few == of(3, exp.test)
+  # By hand: which ones, and each image's own key.
+  order = permutation(3, "importance", len(exp.test))
+  keys = jax.random.split(jax.random.key(3), len(exp.test))
+  found, _ = log_likelihood(
+    exp.model,
+    state.params,
+    functools.partial(exp.model.prior.log_prob, exp.model.variables_of(state)),
+    keys[order[:3]],
+    jnp.asarray(exp.test.images[order[:3]], jnp.float32),
+    7,
+    2,
+  )
+  assert few.nll == pytest.approx(-float(found.mean()), rel=1e-5)
+  assert one.nll == pytest.approx(-float(found[0]), rel=1e-5)
+  assert of(10**6, exp.test).images == len(exp.test)
+
+
+def test_zeros_and_ones_by_one_logarithm():
+  rng = np.random.default_rng(0)
+  raw = np.float32(rng.normal(0, 20, (5, *SHAPE)))
+  x = np.float32(rng.integers(0, 2, SHAPE))
+  bits = MODEL.replace(likelihood=likelihoods.Bernoulli())
+  np.testing.assert_allclose(
+    _log_likelihood_of(bits, raw, x[None]),
+    likelihoods.Bernoulli().log_prob(raw, x[None]),
+    rtol=1e-5,
+    atol=1e-5,
+  )
 
 
 def test_text_does_not_pass_for_eq_11():
-  text = str(evaluation.ImportanceEstimate(93.1234, 0.268, 5000))
-  assert text == "NLL 93.12 +- 0.27 nats (importance-sampled, S = 5,000)"
+  text = str(
+    evaluation.ImportanceEstimate(93.1234, 0.268, 5000, 812.34, 7.06, 100, 400)
+  )
+  assert text == (
+    "NLL 93.12 +- 0.27 nats (importance-sampled, S = 5,000, 100 of 400 test"
+    " images)\n  effective sample size 812.3 on average, below 7.1 for a tenth"
+    " of the images"
+  )
