@@ -102,6 +102,7 @@ def _report(
     run.state,
     workdir,
     result,
+    evaluation.examine(run.model, run.state, test),
     _SAMPLES.value,
     total,
     last,

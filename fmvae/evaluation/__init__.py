@@ -15,7 +15,13 @@ from fmvae.evaluation.clustering import (
   UnnamedScores,
   cluster_scores,
 )
-from fmvae.evaluation.collapse import collapse_warning, num_used, perplexity
+from fmvae.evaluation.collapse import (
+  Diagnosis,
+  diagnose,
+  examine,
+  num_used,
+  perplexity,
+)
 from fmvae.evaluation.confusion import (
   ConfusionMatrix,
   PropertyScores,
@@ -32,6 +38,7 @@ __all__ = [
   "Classifier",
   "ClusterScores",
   "ConfusionMatrix",
+  "Diagnosis",
   "Disentanglement",
   "Evaluation",
   "ImportanceEstimate",
@@ -42,10 +49,11 @@ __all__ = [
   "classify_generated",
   "classify_swapped",
   "cluster_scores",
-  "collapse_warning",
   "confusion_matrix",
+  "diagnose",
   "disentanglement",
   "evaluate",
+  "examine",
   "generate",
   "importance_nll",
   "nmi_matrix",

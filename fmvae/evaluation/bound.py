@@ -7,14 +7,13 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
 from jax import Array
 from tqdm import tqdm
 
 from fmvae.data import Images, Split
 from fmvae.evaluation.assigned import Assigned, Score, Scorer, by_factor
 from fmvae.evaluation.clustering import score_labels, score_unnamed
-from fmvae.evaluation.collapse import collapse_warning, num_used, perplexity
+from fmvae.evaluation.collapse import num_used, perplexity
 from fmvae.evaluation.confusion import score_properties
 from fmvae.model import Model, Terms, TrainState, local_terms
 from fmvae.model.model import slices
@@ -66,12 +65,6 @@ class Evaluation:
     for score in self.scores:
       out |= score.scalars()
     return out
-
-  def warn_of_collapse(self) -> None:
-    """Logs a warning with the remedy if a mixture has collapsed."""
-    message = collapse_warning(self.num_components, self.perplexity, self.kl_r)
-    if message:
-      logging.warning(message)
 
   def __str__(self) -> str:
     lines = [

@@ -88,8 +88,8 @@ def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
 
   Args:
     config: `runs` (name -> config of an experiment), `num_components` (each K
-      is given to every factor; empty for pre-training alone), `seeds`,
-      `importance_samples` (0: no importance-sampled NLL).
+      is given to every factor, 0 leaves the run's own; empty for pre-training
+      alone), `seeds`, `importance_samples` (0: no importance-sampled NLL).
     folder: of the sweep.
 
   Raises:
@@ -112,7 +112,8 @@ def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
         tasks[slug] = _train(slug, points[-1])
       for k in config.num_components:
         of_k = base.copy_and_resolve_references()
-        config_lib.adapt(of_k, k=k)
+        config_lib.adapt(of_k, k=k or None)
+        k = k or of_k.factors[0][1]
         workdir = folder / name / f"seed{seed}" / f"K{k}"
         points.append(Point(name, k, seed, of_k, workdir, pretrained))
         label = f"{name}/seed{seed}/K{k}"
@@ -184,7 +185,7 @@ def _validate(config: ConfigDict) -> None:
     config_lib.named(
       f"runs.{name}: ", functools.partial(config_lib.validate, run)
     )
-  for field, least in (("num_components", 1), ("seeds", 0)):
+  for field, least in (("num_components", 0), ("seeds", 0)):
     values = config[field]
     if (
       not isinstance(values, tuple | list)

@@ -27,7 +27,14 @@ _BEFORE = (
   *_USAGE,
 )
 _AFTER = ("seconds", "pretrain_seconds", "device", "commit")
-_NO_SCORES = ("step", "of_steps", "samples", "named", "num_components")
+_NO_SCORES = (
+  "step",
+  "of_steps",
+  "samples",
+  "diagnosis",
+  "named",
+  "num_components",
+)
 
 
 def row(point: Point) -> dict[str, Any] | None:

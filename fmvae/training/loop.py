@@ -10,10 +10,11 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
+from absl import logging
 
 from fmvae import data
 from fmvae import experiment as experiment_lib
-from fmvae.evaluation import Evaluation, evaluate
+from fmvae.evaluation import Evaluation, evaluate, examine
 from fmvae.experiment import Experiment
 from fmvae.model import (
   Model,
@@ -377,8 +378,14 @@ class _Run:
     if step < self.total or self.judge != "test":  # the last one is reported
       self.bar.say(f"step {step} ({phase.name}), {self.judge} set: {result}")
 
-  def _mixture_has_seen_all(self) -> bool:
-    """Whether it had the time to find its components; a smoke run does not."""
+  def _should_have_groups(self) -> bool:
+    """Whether a mixture had encodings to begin at, and time for all images.
+
+    It begins with the networks where there is no pre-training by design, and a
+    smoke run ends before it has seen the data.
+    """
+    if not self.experiment.config.steps.pretrain:
+      return False
     starts = [p.start for p in self.experiment.phases if p.prior.factors]
     steps = self.total - min(starts, default=self.total)
     num = self.experiment.spec.num_train
@@ -469,11 +476,13 @@ class _Run:
     judged = records.bounds(self.metrics.rows)
     if processes.is_primary():
       model = self._model_of(state)
+      diagnosis = examine(model, state, self.experiment.test)
       report(
         model,
         state,
         self.workdir,
         result,
+        diagnosis,
         num_samples=1,
         total=self.total,
         result_step=int(state.step),
@@ -481,6 +490,7 @@ class _Run:
         if self.judge == "validation"
         else None,
       )
-      if self._mixture_has_seen_all():
-        result.warn_of_collapse()
+      message = diagnosis.warning()
+      if message and self._should_have_groups():
+        logging.warning(message)
     return result

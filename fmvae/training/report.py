@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import jax
 
-from fmvae.evaluation import Evaluation, PropertyScores
+from fmvae.evaluation import Diagnosis, Evaluation, PropertyScores
 from fmvae.model import Model, TrainState
 from fmvae.storage import read_json, write_json
 
@@ -65,6 +65,7 @@ def report(
   state: TrainState,
   workdir: pathlib.Path,
   result: Evaluation,
+  diagnosis: Diagnosis,
   num_samples: int,
   total: int,
   result_step: int,
@@ -79,6 +80,7 @@ def report(
     state: on one device.
     workdir: of the run.
     result: what `evaluate` made of the state.
+    diagnosis: what `examine` found.
     num_samples: draws of z per test image that it took.
     total: steps that the run has when none is left out.
     result_step: the one that is its result.
@@ -86,6 +88,8 @@ def report(
   """
   step = int(state.step)
   print(f"step {step}, test set: {result}")
+  if findings := str(diagnosis):
+    print(f"what is unused:\n{findings}")
   written = [file_name("results.json", step, result_step)]
   properties = result.score(PropertyScores)
   matrices = properties.matrices if properties else ()
@@ -102,6 +106,7 @@ def report(
         if validation_bound is None
         else {"validation_bound": validation_bound}
       ),
+      "diagnosis": diagnosis.record(),
       "named": {matrix.feature: matrix.record() for matrix in matrices},
     },
   )

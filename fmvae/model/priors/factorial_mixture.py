@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from fmvae import prior
+from fmvae.model.priors.gaussians import Gaussians
 from fmvae.model.priors.record import Costs, Encoding, Variables
 
 _PAPER = prior.Hyperprior()
@@ -66,6 +67,13 @@ class FactorialMixture:
       else prior.label_log_prob(state, loc, log_var, labels),
       resp=resp,
     )
+
+  def gaussians(self, variables: Variables) -> list[Gaussians]:
+    """The components at the mean precisions and weights under q(xi)."""
+    return [
+      Gaussians(f.m, jnp.log(f.b / f.a), jnp.log(f.c / jnp.sum(f.c)))
+      for f in variables.state.factors
+    ]
 
   def update(
     self,

@@ -1,0 +1,36 @@
+"""Every prior in the literature's setting (experiments/density.py), three seeds.
+
+N(0, I), mixtures of 500 components (512 in factors) and the factorial mixture,
+200 epochs each, with the importance-sampled NLL of every run:
+  python -m launch.sweep --config=experiments/sweeps/density.py
+  python -m launch.sweep --config=experiments/sweeps/density.py:run=vamp
+To expect, in the literature: N(0, I) 84.45, VampPrior 82.43.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import density
+from fmvae import sweep
+
+_RUNS = {
+  "standard_normal": "prior=standard_normal,k=1",
+  "gaussian_mixture": "prior=gaussian_mixture",
+  "vamp": "prior=vamp",
+  "factors1": "factors=1",
+  "factors2": "factors=2",
+  "factors4": "factors=4",
+}
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  config = ConfigDict(
+    {
+      "runs": {n: density.get_config(of) for n, of in _RUNS.items()},
+      "num_components": (0,),  # those of each run
+      "seeds": (0, 1, 2),
+      "importance_samples": 5_000,
+    },
+    type_safe=False,
+  )
+  sweep.plan.adapt(config, arg)
+  return config.lock()
