@@ -98,6 +98,4 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.checkpoint_every = 10 * epoch
   config.patience = given["patience"]
   config_lib.adapt(config, smoke=given.get("smoke", False))
-  if given.get("smoke") and config.prior != "factorial_mixture":
-    config.steps = {"pretrain": 0, "prior": 0, "joint": 12}
   return config

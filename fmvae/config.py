@@ -159,6 +159,8 @@ def adapt(
     )
   if smoke:
     config.steps = {"pretrain": 4, "prior": 4, "joint": 4}
+    if not make_prior(config).updates:
+      config.steps = {"pretrain": 0, "prior": 0, "joint": 12}
     config.batch_size = 8
     config.init_encodings = max(of_factor for _, of_factor in config.factors)
     config.log_every = 2

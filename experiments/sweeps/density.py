@@ -1,7 +1,8 @@
-"""Every prior in the literature's setting (experiments/density.py), three seeds.
+"""Every prior in the literature's setting, experiments/density.py, three seeds.
 
-N(0, I), mixtures of 500 components (512 in factors) and the factorial mixture,
-200 epochs each, with the importance-sampled NLL of every run:
+N(0, I), mixtures of 500 components with point estimates, and the factorial
+mixture of 1, 2 and 4 factors with as many in all: 200 epochs each, and the
+importance-sampled NLL of every run.
   python -m launch.sweep --config=experiments/sweeps/density.py
   python -m launch.sweep --config=experiments/sweeps/density.py:run=vamp
 To expect, in the literature: N(0, I) 84.45, VampPrior 82.43.

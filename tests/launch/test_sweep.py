@@ -114,8 +114,11 @@ def test_a_sweep_killed_as_a_result_appears_ends_as_if_it_had_not_been(
   assert table(killed) == table(undisturbed)
 
 
-def test_a_shared_pretraining_changes_nothing(prepared, tmp_path):
+@pytest.mark.parametrize("prior", ["factorial_mixture", "gaussian_mixture"])
+def test_a_shared_pretraining_changes_nothing(prior, prepared, tmp_path):
   config = digits.get_config("smoke")
+  if prior != config.prior:  # whose params the pre-training knows nothing of
+    config.prior, config.steps.prior = prior, 0
   devices = jax.devices()[:1]
   states = []
   for name, shared in (("whole", False), ("shared", True)):

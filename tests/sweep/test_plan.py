@@ -9,7 +9,7 @@ import pytest
 
 from experiments import digits as single
 from experiments import own
-from experiments.sweeps import figure3_digits, figure3_mlp
+from experiments.sweeps import density, figure3_digits, figure3_mlp
 from fmvae import config as config_lib
 from fmvae import sweep
 from fmvae.training import records
@@ -43,10 +43,23 @@ def test_every_sweep_can_be_laid_out(name, arg, tmp_path):
   module = importlib.import_module(f"experiments.sweeps.{name}")
   config = module.get_config(arg)
   plan = sweep.plan.make(config, tmp_path)
-  each = len(config.runs) * len(config.seeds)
-  assert len(plan.points) == each * (len(config.num_components) + 1)
+  each = [
+    len(config.num_components) + (run.steps.pretrain > 0)
+    for run in config.runs.values()
+  ]
+  assert len(plan.points) == sum(each) * len(config.seeds)
   assert "python -m launch.sweep" in module.__doc__
   assert not any(tmp_path.iterdir())  # nothing is written yet
+
+
+def test_zero_leaves_each_run_its_own_components(tmp_path):
+  plan = sweep.plan.make(density.get_config(), tmp_path)
+  found = {p.run: (p.k, p.config.factors) for p in plan.points if p.k}
+  assert found["standard_normal"] == (1, ((40, 1),))
+  assert found["vamp"] == (500, ((40, 500),))
+  assert found["factors4"] == (125, ((10, 125),) * 4)
+  shared = {p.pretrained for p in plan.points if p.k and p.seed == 0}
+  assert len(shared) == 2  # of all factorial mixtures, and none
 
 
 def test_one_run_can_be_picked_by_name(tmp_path):
@@ -169,7 +182,7 @@ def test_a_run_is_done_with_the_result_and_checkpoint_of_its_last_step(
   ("fields", "message"),
   [
     (
-      {"num_components": (1, 0)},
+      {"num_components": (1, -1)},
       "config.num_components must be different integers",
     ),
     (
