@@ -118,7 +118,7 @@ def _report(
       workdir / name,
       which_step(step, total) | dataclasses.asdict(estimate),
     )
-    say_written(workdir, [name], step, total, last)
+    say_written(workdir, [name], step, last)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from absl import flags
 
 from fmvae import evaluation, figures
 from fmvae.storage import StorageError, storing, write_json
-from fmvae.training.report import file_name, say_written
+from fmvae.training.report import file_name, result_step, say_written
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> None:
       f"{name} {value:.3f}" for name, value in dataclasses.asdict(score).items()
     )
     print(f"{of}: {told}")
-  total = run.total
+  total = result_step(workdir, run.total)
   record = {
     "step": run.step,
     "features": features,

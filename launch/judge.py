@@ -94,7 +94,7 @@ def main(argv: list[str]) -> None:
       write_json(workdir / name, record)
   except StorageError as error:
     sys.exit(f"error: {error}")
-  say_written(workdir, [name], step, total, last)
+  say_written(workdir, [name], step, last)
 
 
 if __name__ == "__main__":

@@ -47,16 +47,10 @@ def file_name(name: str, step: int, last: int) -> str:
 
 
 def say_written(
-  workdir: pathlib.Path,
-  names: Sequence[str],
-  step: int,
-  total: int,
-  result_step: int,
+  workdir: pathlib.Path, names: Sequence[str], step: int, last: int
 ) -> None:
-  """Prints which files are written, and of which step if not the result."""
-  which = (
-    "" if step == result_step else f" (of step {step}; the run has {total})"
-  )
+  """Prints which files are written, and of which step if not of the result."""
+  which = "" if step == last else f" (of step {step}; the run has {last})"
   print(f"written to {workdir}: {', '.join(names)}{which}")
 
 
@@ -120,4 +114,4 @@ def report(
       workdir / written[-1],
       dpi=110,
     )
-  say_written(workdir, written, step, total, result_step)
+  say_written(workdir, written, step, result_step)
