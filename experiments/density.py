@@ -94,8 +94,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.steps = {"pretrain": 0, "prior": 0, "joint": total}
     share = min(warmup / max(total, 1), 1.0)
     config.kl_z_weight = ((0.0, 0.0), (share, 1.0)) if share else ((0.0, 1.0),)
-  config.evaluate_every = config.log_every = epoch
+  config.patience, config.log_every = given["patience"], epoch
+  config.evaluate_every = epoch if config.patience else 10 * epoch
   config.checkpoint_every = 10 * epoch
-  config.patience = given["patience"]
   config_lib.adapt(config, smoke=given.get("smoke", False))
   return config
