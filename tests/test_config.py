@@ -5,6 +5,7 @@ import importlib
 import pathlib
 
 import jax
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
@@ -77,8 +78,12 @@ BAD = [
   ("likelihood", "gaussian", "config.likelihood must be one for zeros"),
   ("likelihood", "poisson", "config.likelihood must be one of .*'poisson'"),
   ("dataset.threshold", 1.0, "config.dataset.threshold must be at least 0"),
-  ("prior", "vamp", "config.prior must be one of .*'vamp'"),
+  ("prior", "vampire", "config.prior must be one of .*'vampire'"),
   ("prior", "standard_normal", "config.steps.prior must be 0 for a prior"),
+  ("prior", "vamp", "config.steps.prior must be 0 for a prior"),
+  ("patience", 3, "config.patience must be 0 unless config.dataset.validation"),
+  ("dataset.validation", -1, "config.dataset.validation must be an integer"),
+  ("dataset.validation_seed", 0.5, "config.dataset.validation_seed must be an"),
   ("dataset.in_memory", False, "config.dataset.in_memory must be True unless"),
   ("dataset.name", " ", "config.dataset.name must be the name of a data set"),
   ("dataset.size", 0, "config.dataset.size must be None or an integer"),
@@ -144,6 +149,51 @@ def test_bad_field_is_named(field, value, message):
   holder[name] = value
   with pytest.raises(ValueError, match=message):
     config_lib.validate(ConfigDict(fields))
+
+
+def test_what_only_some_priors_can_be_is_named():
+  def refused(message, **fields):
+    config = config_lib.default()
+    config.steps.prior = 0
+    config.update(fields)
+    with pytest.raises(ValueError, match=message):
+      config_lib.validate(config)
+
+  refused(
+    r"config.factors must hold one \(D, K\) for prior 'vamp'",
+    prior="vamp",
+    factors=((32, 4), (32, 4)),
+  )
+  refused(
+    "config.prior = 'vamp' needs images of zeros and ones",
+    prior="vamp",
+    likelihood="gaussian",
+    dataset={"binarisation": "none"},
+  )
+  refused(
+    r"config.dataset.labels must be \(\) for a prior whose components",
+    prior="gaussian_mixture",
+    dataset={"labels": ((0, "label"),)},
+  )
+
+
+def test_validation_leaves_images_to_train_on(prepared):
+  config = digits.get_config()
+  config.dataset.validation = 1500
+  with pytest.raises(ValueError, match="config.dataset.validation = 1500 leav"):
+    experiment.build(config, data_dir=prepared)
+  config.dataset.validation = 100
+  found = {}
+  for seed in (0, 1, None):
+    config.dataset.validation_seed = seed
+    exp = experiment.build(config, data_dir=prepared)
+    assert (len(exp.train), len(exp.validation)) == (1400, 100)
+    found[seed] = exp
+  whole = experiment.build(digits.get_config(), data_dir=prepared).train
+  last = np.asarray(whole.features["label"])[-100:]
+  np.testing.assert_array_equal(found[None].validation.features["label"], last)
+  first, second = (found[s].validation.features["label"] for s in (0, 1))
+  assert (first != second).any()
 
 
 WRONG = [
