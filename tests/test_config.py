@@ -180,7 +180,7 @@ def test_what_only_some_priors_can_be_is_named():
 def test_validation_leaves_images_to_train_on(prepared):
   config = digits.get_config()
   config.dataset.validation = 1500
-  with pytest.raises(ValueError, match="config.dataset.validation = 1500 leav"):
+  with pytest.raises(ValueError, match="validation = 1500 leaves"):
     experiment.build(config, data_dir=prepared)
   config.dataset.validation = 100
   found = {}
