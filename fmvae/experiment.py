@@ -38,6 +38,10 @@ class Design:
   model: Model  # with the prior of its last phase
   phases: tuple[Phase, ...]  # those that have steps, in order
 
+  def has_seen_all(self, steps: int) -> bool:
+    """Whether so many steps take as many images as there are to train on."""
+    return steps * self.config.batch_size >= self.spec.num_train
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Experiment(Design):

@@ -107,6 +107,7 @@ def _report(
     total,
     last,
     None if validation is None else validation.bound,
+    has_seen_all=run.design.has_seen_all(step),
   )
   if _IMPORTANCE_SAMPLES.value:
     estimate = evaluation.importance_nll(

@@ -388,8 +388,7 @@ class _Run:
       return False
     starts = [p.start for p in self.experiment.phases if p.prior.factors]
     steps = self.total - min(starts, default=self.total)
-    num = self.experiment.spec.num_train
-    return steps * self.experiment.config.batch_size >= num
+    return self.experiment.has_seen_all(steps)
 
   def _score(self, state: TrainState, images: data.Split) -> Evaluation:
     num = len(self.experiment.train)
@@ -489,6 +488,7 @@ class _Run:
         validation_bound=judged.get(int(state.step))
         if self.judge == "validation"
         else None,
+        has_seen_all=self.experiment.has_seen_all(self.total),
       )
       message = diagnosis.warning()
       if message and self._should_have_groups():

@@ -64,6 +64,8 @@ def report(
   total: int,
   result_step: int,
   validation_bound: float | None = None,
+  *,
+  has_seen_all: bool,
 ) -> None:
   """Prints a result; leaves results.json and samples.png in the workdir.
 
@@ -79,11 +81,13 @@ def report(
     total: steps that the run has when none is left out.
     result_step: the one that is its result.
     validation_bound: of the state, on the validation images.
+    has_seen_all: whether the run is long enough for all training images; of one
+      that is not, a try, what is unused is not printed.
   """
   step = int(state.step)
   print(f"step {step}, test set: {result}")
-  if findings := str(diagnosis):
-    print(f"what is unused:\n{findings}")
+  if has_seen_all and str(diagnosis):
+    print(f"what is unused:\n{diagnosis}")
   written = [file_name("results.json", step, result_step)]
   properties = result.score(PropertyScores)
   matrices = properties.matrices if properties else ()
