@@ -10,14 +10,16 @@ from typing import Any, Self
 
 import jax
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fmvae import prior
+from fmvae import extras, prior
 from fmvae.prior.arrays import padded
 from fmvae.prior.fitting import DENSITY, SCHEDULE
+
+with extras.needed("fmvae.estimator"):
+  from sklearn.base import BaseEstimator, DensityMixin
+  from sklearn.exceptions import ConvergenceWarning
+  from sklearn.utils import check_random_state
+  from sklearn.utils.validation import check_is_fitted, validate_data
 
 _ROWS = 4096  # of X at a time
 

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import itertools
 import os
+import pathlib
 import re
 import runpy
 import sys
@@ -69,6 +70,7 @@ def _parse_flags(default_config: str, argv: list[str]) -> list[str]:
   # are meant for another file.
   if not any(re.match(r"--?config($|=)", arg) for arg in argv):
     argv = [argv[0], f"--config={default_config}", *argv[1:]]
+  argv = _with_own_files(argv)
   overrides = [arg for arg in argv if re.match(r"--?(no)?config\.", arg)]
   try:
     for path in _config_files(flags.FLAGS.read_flags_from_files(argv)):
@@ -96,6 +98,25 @@ def _config_files(argv: list[str]) -> list[str]:
     if match := re.fullmatch(r"--?config(?:=(.*))?", arg, re.DOTALL):
       found.append(following if match[1] is None else match[1])
   return found
+
+
+def _with_own_files(argv: list[str]) -> list[str]:
+  """A config file that the current folder lacks may be one of this package."""
+
+  def found(given: str) -> str:
+    name, colon, argument = given.partition(":")
+    own = pathlib.Path(__file__).parents[1] / name
+    if os.path.isfile(name) or not own.is_file():
+      return given
+    return f"{own}{colon}{argument}"
+
+  out = argv.copy()
+  for i, arg in enumerate(argv):
+    if match := re.fullmatch(r"(--?config=)(.+)", arg, re.DOTALL):
+      out[i] = match[1] + found(match[2])
+    elif i > 0 and re.fullmatch(r"--?config", argv[i - 1]):
+      out[i] = found(arg)
+  return out
 
 
 def _check_config_file(path: str) -> None:

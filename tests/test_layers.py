@@ -6,7 +6,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
-  ("fmvae.prior", "fmvae.storage"),
+  ("fmvae.prior", "fmvae.storage", "fmvae.extras"),
   ("fmvae.networks", "fmvae.likelihoods", "fmvae.data", "fmvae.estimator"),
   ("fmvae.model",),
   ("fmvae.config",),
@@ -14,7 +14,7 @@ FLOORS = (
   ("fmvae.evaluation", "fmvae.figures"),
   ("fmvae.training",),
   ("fmvae.trained",),
-  ("fmvae.sweep",),
+  ("fmvae.sweep", "fmvae.programs"),
   ("launch",),
   ("experiments",),
 )
