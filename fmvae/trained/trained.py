@@ -22,6 +22,7 @@ from fmvae.model import Model, TrainState, model_at
 from fmvae.model.model import slices
 from fmvae.model.priors import Encoding
 from fmvae.prior import PriorState
+from fmvae.trained import weights
 from fmvae.trained.factors import Components, Factor, choose, factors_of
 from fmvae.training import records
 from fmvae.training.checkpoints import Checkpoints
@@ -224,6 +225,16 @@ class Trained:
     )
     return np.asarray(terms.bound)
 
+  def release(self, folder: str | pathlib.Path) -> None:
+    """Makes a small folder of the model, which `load` takes as it does a run.
+
+    See `fmvae.trained.weights` for its format: no training goes on from it.
+
+    Args:
+      folder: that is not a run's.
+    """
+    weights.write(pathlib.Path(folder), self.design, self.state)
+
   def __repr__(self) -> str:
     spec = self.design.spec
     kind = f"images {'x'.join(map(str, spec.image_shape))}"
@@ -265,16 +276,26 @@ class Trained:
 def load(
   workdir: str | pathlib.Path, checkpoint: int | str = "newest"
 ) -> Trained:
-  """The model of a run, from its workdir alone.
+  """The model of a run, from its workdir alone, or one that comes along.
 
   Args:
-    workdir: of a run that `launch.train` or `fmvae.fit` has made.
+    workdir: of a run that `launch.train` or `fmvae.fit` has made, or a folder
+      that `Trained.release` has. Where there is no such folder, the name of a
+      model that comes with the package, such as "mnist".
     checkpoint: 'newest', 'best' (by the bound on the validation images, or on
       the test set where there are none) or a step.
 
   Raises:
     ValueError: the workdir holds no run, or no such state.
   """
+  if isinstance(workdir, str) and not pathlib.Path(workdir).exists():
+    if workdir not in weights.names():
+      raise ValueError(
+        f"workdir {workdir} holds no run: it is not there. Name the --workdir "
+        "that launch.train was given, or a model that comes with fmvae: "
+        f"{', '.join(weights.names())}"
+      )
+    workdir = weights.RELEASED / workdir
   workdir = pathlib.Path(workdir)
   config = records.read_config(workdir)
   config_lib.named(
@@ -284,7 +305,13 @@ def load(
   design = config_lib.named(
     f"{workdir / 'data.json'}: ", lambda: experiment_lib.from_spec(config, spec)
   )
-  return Trained(design, _restore(design, workdir, checkpoint))
+  if not weights.are_in(workdir):
+    return Trained(design, _restore(design, workdir, checkpoint))
+  if checkpoint != "newest":
+    raise ValueError(
+      f"checkpoint must be 'newest' of a released model, got {checkpoint!r}"
+    )
+  return Trained(design, weights.read(workdir, design))
 
 
 def _restore(
