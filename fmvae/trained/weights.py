@@ -47,7 +47,7 @@ def write(folder: pathlib.Path, design: Design, state: TrainState) -> None:
   folder.mkdir(parents=True, exist_ok=True)
   records.write_config(folder, design.config)
   write_json(folder / "data.json", dataclasses.asdict(design.spec))
-  arrays = {
+  arrays: dict[str, Any] = {
     name: _halved(array) if name.startswith(_NETWORKS) else array
     for name, array in _by_path(jax.device_get(_kept(state))).items()
   }

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import fmvae
-from fmvae.trained import weights
 
 
 def test_a_folder_of_weights_is_the_model(tiny, tmp_path):
