@@ -1,10 +1,16 @@
 """Models to give away: a small folder, and those that come with the package."""
 
+import gzip
+import pathlib
+import re
+
 import jax
 import numpy as np
 import pytest
 
 import fmvae
+
+RELEASED = pathlib.Path(fmvae.__file__).parent / "released"
 
 
 def test_a_folder_of_weights_is_the_model(tiny, tmp_path):
@@ -56,3 +62,28 @@ def test_what_is_no_released_model(tiny, tmp_path):
   np.savez(tmp_path / "weights.npz", step=np.int32(1))
   with pytest.raises(ValueError, match=r"must hold the model of its config"):
     fmvae.load(tmp_path)
+
+
+class TestMnist:
+  """The model that comes along."""
+
+  def test_it_draws_what_it_is_asked_for_and_knows_it_again(self):
+    model = fmvae.load("mnist")
+    (factor,) = model.factors
+    largest = np.argsort(-factor.share)[:8]
+    pictures = model.sample(8, largest[:, None])
+    assert np.mean(model.codes(pictures)[:, 0] == largest) >= 0.75
+    error = np.abs(model.reconstruct(pictures) - pictures).mean()
+    assert error < 0.05
+    assert sum(p.stat().st_size for p in RELEASED.rglob("*.npz")) < 4e6
+
+  def test_its_bound_is_the_recorded_one(self, real_files):
+    path = real_files / "mnist" / "t10k-images-idx3-ubyte.gz"
+    with gzip.open(path) as file:
+      images = np.frombuffer(file.read(), np.uint8, offset=16)
+    images = images.reshape(-1, 28, 28)
+    text = (RELEASED / "README.md").read_text()
+    (recorded,) = re.findall(r"\| mnist, .* (-[\d.]+) \| [\d.]+ MB \|", text)
+    bound = fmvae.load("mnist").score(images).mean()
+    # In the order of the file an image has other noise than in TFDS's.
+    np.testing.assert_allclose(bound, float(recorded), atol=0.05)
