@@ -5,7 +5,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-import fmvae  # noqa: E402
+import fmvae
 
 project = "fmvae"
 author = "the fmvae authors"
