@@ -28,15 +28,3 @@ def test_script(script, arguments, pictures, tmp_path, monkeypatch, capsys):
     written = plt.imread(tmp_path / f"{name}.png")
     shown = plt.imread(DOCS / "pictures" / f"{name}.png")
     assert written.shape == shown.shape, f"run python docs/{script}.py"
-
-
-@pytest.mark.parametrize(
-  "page", sorted(DOCS.glob("*.md")), ids=lambda p: p.stem
-)
-def test_what_a_page_includes_is_there(page):
-  text = page.read_text()
-  for start, end in re.findall(
-    r':start-after: "(.*)"\n:end-before: "(.*)"', text
-  ):
-    code = (DOCS / f"{page.stem}.py").read_text()
-    assert 0 < code.find(start) < code.find(end), start
