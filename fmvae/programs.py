@@ -33,6 +33,7 @@ def _run(name: str) -> None:
 
 encode = functools.partial(_run, "encode")
 evaluate = functools.partial(_run, "evaluate")
+factors = functools.partial(_run, "factors")
 figures = functools.partial(_run, "figures")
 judge = functools.partial(_run, "judge")
 questionnaire = functools.partial(_run, "questionnaire")
