@@ -1,6 +1,7 @@
 """The wheel has the programs; without the extra a sentence says what to do."""
 
 import email
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 from fmvae import programs as commands
+from launch import common
 
 ROOT = Path(__file__).parent.parent
 
@@ -107,3 +109,31 @@ def test_without_the_extra_the_prior_works_and_all_else_says_what_to_do():
   )
   for line, pattern in zip(done.stdout.splitlines(), wanted, strict=True):
     assert re.fullmatch(pattern, line), line
+
+
+def test_a_command_finds_programs_and_configs_from_any_folder(tmp_path):
+  start = "import sys; from fmvae.programs import train; train()"
+  done = subprocess.run(
+    [sys.executable, "-c", start, "--config", "experiments/digits.py:nonsense"],
+    cwd=tmp_path,
+    env=os.environ | {"PYTHONPATH": str(ROOT)},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 1
+  assert re.fullmatch(
+    rf"error: --config={ROOT}/experiments/digits.py:nonsense: .*'nonsense'",
+    done.stderr.strip(),
+  )
+
+
+def test_a_config_of_the_current_folder_comes_first(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "experiments").mkdir()
+  (tmp_path / "experiments" / "own.py").touch()
+  given = ["train", "--config=experiments/own.py:k=3", "--config=nothing.py"]
+  given += ["--config", "experiments/shapes.py", "--workdir=launch/train.py"]
+  found = common._with_own_files(given)
+  assert found[:4] == given[:4]
+  assert found[4:] == [str(ROOT / "experiments/shapes.py"), given[5]]
