@@ -40,7 +40,7 @@ def few_programs():
 
 @pytest.fixture(scope="session")
 def real_files():
-  """The folder of real source files; see FMVAE_MANUAL_DIR in the README."""
+  """The folder of real source files; see FMVAE_MANUAL_DIR in CONTRIBUTING."""
   folder = os.environ.get("FMVAE_MANUAL_DIR")
   if folder and Path(folder).is_dir():
     return Path(folder)
