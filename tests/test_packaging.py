@@ -34,7 +34,7 @@ def test_files_of_the_wheel(wheel):
   for folder in ("launch", "experiments", "experiments/sweeps"):
     for path in (ROOT / folder).glob("*.py"):
       assert bundled + path.relative_to(ROOT).as_posix() in names
-  assert "fmvae/py.typed" in names
+  assert {"fmvae/py.typed", "fmvae/released/mnist/weights.npz"} <= names
   left_out = ("benchmarks", "report", "results", "studies", "__pycache__")
   assert not [n for n in names if set(left_out) & set(n.split("/"))]
 
