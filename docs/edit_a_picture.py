@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 import fmvae
 from fmvae.data import shapes
 
-NUM, STEPS = (int(arg) for arg in sys.argv[1:3] or (3000, 4000))
+NUM, STEPS = (int(arg) for arg in sys.argv[1:3] or (3000, 1600))
 OUT = pathlib.Path(*sys.argv[3:] or [__file__, "..", "pictures"]).resolve()
 
 
@@ -72,9 +72,10 @@ model = fmvae.fit(
   labels={name: of[:-8] for name, of in labels.items()},
   factors=((4, 2), (4, 2), (12, 16)),  # shape, colour, all else
   steps=STEPS,
-  network={"name": "mlp", "hidden": (512, 256)},
-  # Factors obey better where KL[z] weighs more at first: the names have to do.
-  kl_z_weight=((0.0, 10.0), (0.5, 1.0)),
+  # Named factors obey better where a wrong component and KL[z] weigh more, as
+  # in experiments/own.py.
+  delta=((0.0, 3000.0),),
+  kl_z_weight=((0.0, 20.0), (0.6, 20.0), (0.8, 5.0)),
 )
 print(model)
 # [end fit]
