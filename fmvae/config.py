@@ -61,7 +61,9 @@ def default() -> ConfigDict:
         # Of the training images; or one fraction for each entry of `labels`.
         "labelled_fraction": _any_kind(1.0),
       },
-      # 'auto', without options: the network that fits (`networks.choose`)
+      # 'auto', without options: the network that fits (`networks.choose`). For
+      # this, the likelihood and the prior also 'my_module:make', a Python
+      # object of your own (docs/own_model.md).
       "network": {"name": "mlp", "hidden": (512, 512)},
       # 'auto': by the binarisation; where that is 'auto' too, zeros and ones
       # for grey pictures that nearly are (`data.is_nearly_binary`)

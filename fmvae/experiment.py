@@ -206,6 +206,9 @@ def _make(
   config: ConfigDict, spec: DataSpec
 ) -> tuple[Model, tuple[Phase, ...]]:
   likelihood = likelihoods.get(config.likelihood)
+  config_lib.named(
+    "config.", lambda: likelihoods.check(config.likelihood, spec.image_shape)
+  )
   preprocessing = config_lib.make_preprocessing(config)
   if spec.loc:
     preprocessing = data.Preprocessing(loc=spec.loc, scale=spec.scale)
@@ -280,8 +283,8 @@ def _check_kind(config: ConfigDict, train: data.ImageSet) -> None:
     )
   if likelihood.counts and not (is_vector and data.are_counts(train.images)):
     raise ValueError(
-      "config.likelihood = 'negative_binomial' needs vectors of counts 0, 1, "
-      f"2, .., which {train.name} does not hold"
+      f"config.likelihood = {config.likelihood!r} needs vectors of counts 0, "
+      f"1, 2, .., which {train.name} does not hold"
     )
 
 

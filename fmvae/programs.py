@@ -33,6 +33,7 @@ def _run(name: str) -> None:
 
 encode = functools.partial(_run, "encode")
 evaluate = functools.partial(_run, "evaluate")
+export = functools.partial(_run, "export")
 factors = functools.partial(_run, "factors")
 figures = functools.partial(_run, "figures")
 judge = functools.partial(_run, "judge")

@@ -1,8 +1,23 @@
 """Encoders and decoders, made by name (Sec. 4, App. E).
 
-To add a pair: a module with a `make(latent_dim, image_shape, channels, ..)`
-that checks the image shape and returns an encoder and a decoder, and its line
-in `_PAIRS`. What else it takes are the network's options (`check`).
+A pair comes from a function, which may be a user's own
+(`config.network.name = "my_module:make"`)::
+
+  make(latent_dim, image_shape, channels, **options) -> (encoder, decoder)
+  encoder  [B, H, W, C] -> (loc [B, L], log_var [B, L])
+  decoder  [B, L] -> [B, H, W, channels], the raw parameters of p(x|z)
+
+`image_shape` is (H, W, C), (1, 1, F) of vectors; `channels` is what the
+likelihood asks for; the options are the other fields of `config.network`. Each
+of the two is a Flax Linen module, or a function which makes an nnx module when
+it is called with `rngs=`. Params are float32, and the only variables: no
+BatchNorm, whose averages are a state, and no dropout, which needs random
+numbers. Every row of a batch is by itself. `own.pair` checks all of this before
+anything is compiled.
+
+To add a pair to this package: a module with such a `make`, which checks the
+image shape and whose modules take any number of batch axes, and its line in
+`_PAIRS`.
 """
 
 import dataclasses
@@ -14,7 +29,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fmvae.networks import conv, conv28, conv64, mlp
+from fmvae import importing
+from fmvae.networks import conv, conv28, conv64, mlp, own
 
 __all__ = ("AUTO", "VAE", "check", "choose", "count_params", "make")
 
@@ -47,8 +63,8 @@ class VAE:
     of_counts: whether the encoder sees log(1 + x).
   """
 
-  encoder: nn.Module
-  decoder: nn.Module
+  encoder: nn.Module | own.Linen | own.Nnx
+  decoder: nn.Module | own.Linen | own.Nnx
   latent_dim: int
   image_shape: tuple[int, ...]
   of_counts: bool = False
@@ -114,14 +130,20 @@ def check(name: Any, options: Mapping[str, Any]) -> None:
   """Checks a network's name and options, before there are images.
 
   An option is a number of units or channels, or a sequence of them; which of
-  the two, its default in the module's `make` says.
+  the two, its default in the module's `make` says. Those of a user's own `make`
+  are what it takes.
 
   Raises:
     ValueError: if the name or an option is unknown or has no such value.
   """
+  if importing.is_object(name):
+    arguments = (0, (0, 0, 0), 0)
+    importing.check_arguments("network.name", name, *arguments, **options)
+    return
   if not isinstance(name, str) or name not in (*_PAIRS, AUTO):
     raise ValueError(
-      f"network.name must be one of {[*_PAIRS, AUTO]}, got {name!r}"
+      f"network.name must be one of {[*_PAIRS, AUTO]} or 'module:function' of "
+      f"your own, got {name!r}"
     )
   makes = _PAIRS.get(name, _choose_pair)
   known = dict(list(inspect.signature(makes).parameters.items())[3:])
@@ -173,6 +195,13 @@ def _is_size(value: Any) -> bool:
   )
 
 
+def _as_tuple(value: Any) -> Any:
+  """An option as a config file has it, also where it comes from JSON."""
+  if isinstance(value, tuple | list):
+    return tuple(map(_as_tuple, value))
+  return value
+
+
 def make(
   name: str,
   *,
@@ -185,7 +214,8 @@ def make(
   """Builds a network by the name that a config gives.
 
   Args:
-    name: 'mlp', 'gated_mlp', 'conv28', 'conv64' or 'conv'.
+    name: 'mlp', 'gated_mlp', 'conv28', 'conv64' or 'conv', or
+      'module:function'.
     latent_dim: L.
     image_shape: `(H, W, C)`.
     channels: of the decoder's output, `Likelihood.channels(C)`.
@@ -202,9 +232,17 @@ def make(
     raise ValueError(
       f"image_shape must be (H, W, C) for network {name!r}, got {image_shape}"
     )
-  encoder, decoder = _PAIRS.get(name, _choose_pair)(
-    latent_dim, image_shape, channels, **options
-  )
+  arguments = (latent_dim, image_shape, channels)
+  if importing.is_object(name):
+    encoder, decoder = importing.make(
+      "name",
+      name,
+      lambda returned: own.pair(returned, *arguments),
+      *arguments,
+      **{option: _as_tuple(value) for option, value in options.items()},
+    )
+  else:
+    encoder, decoder = _PAIRS.get(name, _choose_pair)(*arguments, **options)
   return VAE(encoder, decoder, latent_dim, image_shape, of_counts)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fmvae import config as config_lib
-from fmvae import data
+from fmvae import data, importing
 from fmvae import experiment as experiment_lib
 from fmvae.trained.trained import Trained, load
 from fmvae.training import loop
@@ -47,7 +47,10 @@ def fit(
     workdir: where the run is kept, and continued if it is there already; by
       default a temporary folder, of which nothing is left.
     **fields: of the config (`fmvae.config.default`); a dict changes the fields
-      that it names, as in dataset={"binarisation": "static"}.
+      that it names, as in dataset={"binarisation": "static"}. A network (or
+      its name), a likelihood or a prior may be a function or a class of a
+      module of yours (`fmvae.networks`, `fmvae.likelihoods`,
+      `fmvae.model.priors`).
 
   Raises:
     ValueError: images, labels or fields that are not right, in one sentence.
@@ -101,6 +104,11 @@ def _config(
   config.dataset.test_fraction = test_fraction
   config.dataset.binarisation = config.likelihood = config_lib.AUTO
   config.network = {"name": config_lib.AUTO}
+  config.learning_rate = 1e-3
+  devices = jax.device_count()
+  most = max(1, round((1 - test_fraction) * len(whole.images)))
+  config.batch_size = max(1, min(64, most) // devices) * devices
+  _override(config, fields)
   if isinstance(steps, Mapping):
     steps = dict.fromkeys(config.steps, 0) | dict(steps)
   elif not isinstance(steps, int):
@@ -109,21 +117,20 @@ def _config(
     )
   else:
     pretrain, prior = (0 if values else steps // 2), steps // 8
+    with contextlib.suppress(TypeError, ValueError):  # which `validate` names
+      prior *= config_lib.make_prior(config).updates
     steps = {
       "pretrain": pretrain,
       "prior": prior,
       "joint": steps - pretrain - prior,
     }
-  config.learning_rate = 1e-3
-  devices = jax.device_count()
-  most = max(1, round((1 - test_fraction) * len(whole.images)))
-  config.batch_size = max(1, min(64, most) // devices) * devices
-  _override(config, {"steps": steps, **fields})
+  _override(config, {"steps": steps})
   config_lib.validate(config)
   return config
 
 
 def _override(config: ConfigDict, fields: Mapping[str, Any]) -> None:
+  fields = {name: _by_name(name, value) for name, value in fields.items()}
   for name, value in fields.items():
     if name not in config:
       raise ValueError(
@@ -139,3 +146,15 @@ def _override(config: ConfigDict, fields: Mapping[str, Any]) -> None:
         config[name][of] = inner
     else:
       config[name] = value
+
+
+def _by_name(field: str, value: Any) -> Any:
+  """A field with objects of a user by the names that a config has for them."""
+  if field == "network":
+    options = dict(value) if isinstance(value, Mapping) else {"name": value}
+    if callable(options.get("name")):
+      options["name"] = importing.name_of("network", options["name"])
+    return options
+  if field in ("likelihood", "prior") and callable(value):
+    return importing.name_of(field, value)
+  return value

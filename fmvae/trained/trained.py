@@ -22,6 +22,7 @@ from fmvae.model import Model, TrainState, model_at
 from fmvae.model.model import slices
 from fmvae.model.priors import Encoding
 from fmvae.prior import PriorState
+from fmvae.trained import export as export_lib
 from fmvae.trained import weights
 from fmvae.trained.factors import Components, Factor, choose, factors_of
 from fmvae.training import records
@@ -234,6 +235,36 @@ class Trained:
       folder: that is not a run's.
     """
     weights.write(pathlib.Path(folder), self.design, self.state)
+
+  def export(
+    self,
+    folder: str | pathlib.Path,
+    format: str = "jax",
+    *,
+    dtype: str = "uint8",
+  ) -> list[str]:
+    """Writes the encoder and the decoder for use without this package.
+
+    The encoder takes images and gives `loc`, `log_var` and, of each factor that
+    has components, `responsibilities_0` and so on; the decoder takes `z` and
+    gives `images`, as `decode` does. The number of images is free. model.json
+    has the shapes, the units, the factors and their components.
+
+    Args:
+      folder: takes encoder.jax, decoder.jax (or .onnx) and model.json.
+      format: 'jax', programs for CPU, CUDA and TPU which
+        `jax.export.deserialize` reads; or 'onnx'.
+      dtype: of the pictures that the encoder takes, 'uint8' from 0 to 255 or
+        'float32' from 0 to 1. Vectors are float32.
+
+    Returns:
+      The names of the files.
+
+    Raises:
+      ValueError: a format or dtype that there is none of, a network that cannot
+        be exported, or no jax2onnx.
+    """
+    return export_lib.export(self, pathlib.Path(folder), format, dtype)
 
   def __repr__(self) -> str:
     spec = self.design.spec

@@ -1,4 +1,4 @@
-"""The program that writes codes, and a model without its training data."""
+"""Codes and exports of a run, by programs that need no training data."""
 
 import csv
 import json
@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import cv2
+import jax
 import numpy as np
 
 import fmvae
@@ -16,19 +17,36 @@ ROOT = pathlib.Path(__file__).parents[2]
 # All in one process, since starting one takes seconds.
 MANY = """
 import json, sys
-sys.modules["tensorflow_datasets"] = sys.modules["matplotlib"] = None
+for name in ("tensorflow_datasets", "matplotlib", "jax2onnx"):
+  sys.modules[name] = None
 from absl import flags
 from absl.testing import flagsaver
-from launch import encode
+from launch import PROGRAM as program
 ends = []
 for line in json.loads(sys.argv[1]):
   with flagsaver.flagsaver():
     try:
-      ends.append(encode.main(flags.FLAGS(["encode", *line])))
+      ends.append(program.main(flags.FLAGS(["PROGRAM", *line])))
     except SystemExit as end:
       ends.append(end.code)
 print(json.dumps(ends))
 """
+
+
+def many(program, lines):
+  """What a program does with each line of flags; how each ended comes last."""
+  code = MANY.replace("PROGRAM", program)
+  done = subprocess.run(
+    [sys.executable, "-c", code, json.dumps(lines)],
+    cwd=ROOT,
+    env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    capture_output=True,
+    text=True,
+    timeout=300,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  return done
 
 
 def test_codes_of_any_images(tiny, tmp_path):
@@ -61,16 +79,7 @@ def test_codes_of_any_images(tiny, tmp_path):
     line("images.npz", "b.txt"),
     line("images.npz", "no/b.csv"),
   ]
-  done = subprocess.run(
-    [sys.executable, "-c", MANY, json.dumps(lines)],
-    cwd=ROOT,
-    env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
-    capture_output=True,
-    text=True,
-    timeout=300,
-    check=False,
-  )
-  assert done.returncode == 0, done.stderr
+  done = many("encode", lines)
   *printed, ends = done.stdout.splitlines()
   ends = json.loads(ends)
   assert ends[:3] == [None] * 3
@@ -114,3 +123,46 @@ def test_codes_of_any_images(tiny, tmp_path):
   with (tmp_path / "early.csv").open() as file:
     head = file.readline().split(",")
   assert head[:2] == ["image", "loc/0"]
+
+
+def test_exports_of_a_run_and_what_cannot_be(tiny, tmp_path):
+  exp, workdir = tiny
+  (tmp_path / "file").touch()
+  run = f"--workdir={workdir}"
+  lines = [
+    (run, f"--out={tmp_path}/jax", "--dtype=float32"),
+    (run, f"--out={tmp_path}/early", "--checkpoint=2"),
+    (run, f"--out={tmp_path}/onnx", "--format=onnx"),
+    (run, f"--out={tmp_path}/file"),
+    (f"--workdir={tmp_path}/none", f"--out={tmp_path}/onnx"),
+  ]
+  done = many("export", lines)
+  ends = json.loads(done.stdout.splitlines()[-1])
+  assert ends[:2] == [None, None]
+  for end, message in zip(
+    ends[2:],
+    (
+      "export to ONNX needs jax2onnx: pip install 'fmvae[onnx]'",
+      f"{tmp_path}/file cannot be written (",
+      "holds no run",
+    ),
+    strict=True,
+  ):
+    assert end.startswith("error: ")
+    assert message in end
+  assert "encoder.jax, decoder.jax, model.json" in done.stdout
+  assert not (tmp_path / "onnx").exists()
+  kept = json.loads((tmp_path / "jax" / "model.json").read_text())
+  assert [f["name"] for f in kept["factors"]] == [
+    *("shape", "colour", "size", "3", "4")
+  ]
+  assert kept["factors"][1]["components"] == ["red", "green", "blue", "yellow"]
+  assert kept["images"]["encoder"] == "pictures, channels last, from 0 to 1"
+  program = (tmp_path / "jax" / "encoder.jax").read_bytes()
+  found = jax.export.deserialize(program).call(
+    exp.test.images[:2] / np.float32(255)
+  )
+  assert found["responsibilities_1"].shape == (2, 4)
+  early = json.loads((tmp_path / "early" / "model.json").read_text())
+  assert early["factors"] == []  # the mixture has not begun
+  assert list(early["encoder"]["outputs"]) == ["loc", "log_var"]

@@ -6,8 +6,12 @@ changes (`state`), and the encoder at the present phi, for a prior that is made
 of encoded inputs. A prior uses whichever of the three it needs; where it has
 no `params` or no `state` they are None.
 
-To add one: a file with a frozen dataclass that has the members of `Prior`, and
-its line in `_MAKERS`.
+It may be a user's own: `config.prior = "my_module:make"` names what returns one
+when it is called with the keywords of `make`, such as `latent_dim` (end with
+`**_` for the others). Methods see any number of leading axes, and are checked
+by their shapes before anything is compiled (`own.check`). To add one to this
+package: a file with a frozen dataclass that has the members of `Prior`, and its
+line in `_MAKERS`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +19,9 @@ from typing import Any, Protocol
 
 from jax import Array
 
+from fmvae import importing
 from fmvae import prior as factorial
-from fmvae.model.priors import vamp
+from fmvae.model.priors import own, vamp
 from fmvae.model.priors.factorial_mixture import FactorialMixture
 from fmvae.model.priors.gaussian_mixture import GaussianMixture
 from fmvae.model.priors.record import Costs, Encoding, Variables
@@ -134,13 +139,28 @@ def make(name: str, **fields: Any) -> Prior:
   """Builds a prior by the name that a config gives.
 
   Args:
-    name: 'factorial_mixture', 'gaussian_mixture', 'standard_normal' or 'vamp'.
+    name: 'factorial_mixture', 'gaussian_mixture', 'standard_normal' or 'vamp',
+      or 'module:function'.
     **fields: `latent_dim`, `factors` and `hyperprior` of the config, and
       `image_shape` (H, W, C), () before there are images.
 
   Raises:
     ValueError: there is none of that name, or a field is out of range.
   """
+  if importing.is_object(name):
+
+    def checked(made: Any) -> Prior:
+      importing.require_members(made, Prior)
+      if fields["image_shape"]:
+        own.check(made, fields["latent_dim"], fields["image_shape"])
+      found: Prior = made
+      return found
+
+    mine: Prior = importing.make("prior", name, checked, **fields)
+    return mine
   if not isinstance(name, str) or name not in _MAKERS:
-    raise ValueError(f"prior must be one of {list(_MAKERS)}, got {name!r}")
+    raise ValueError(
+      f"prior must be one of {list(_MAKERS)} or 'module:function' of your own, "
+      f"got {name!r}"
+    )
   return _MAKERS[name](**fields)
