@@ -10,6 +10,7 @@ import re
 import runpy
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from absl import app, flags, logging
@@ -58,6 +59,18 @@ def run(
     parser = functools.partial(_parse_flags, default_config)
   with host.program():
     app.run(main, flags_parser=parser)
+
+
+def needed(flag: flags.FlagHolder) -> Any:
+  """The value of a flag that a program cannot do without.
+
+  Raises:
+    ValueError: it is not given; says what it is.
+  """
+  if flag.value is None:
+    what = flags.FLAGS[flag.name].help
+    raise ValueError(f"--{flag.name} is needed: {what[0].lower()}{what[1:]}")
+  return flag.value
 
 
 def config_is_given() -> bool:

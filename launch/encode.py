@@ -23,12 +23,6 @@ from fmvae.trained import Trained
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
-_WORKDIR = flags.DEFINE_string(
-  "workdir",
-  None,
-  "The folder of a run that launch.train has made.",
-  required=True,
-)
 _IMAGES = flags.DEFINE_string(
   "images",
   None,
@@ -38,9 +32,7 @@ _IMAGES = flags.DEFINE_string(
 _SPLIT = flags.DEFINE_enum(
   "split", "test", ["train", "test"], "Which images of the run's data set."
 )
-_OUT = flags.DEFINE_string(
-  "out", None, "The .npz or .csv file to write.", required=True
-)
+_OUT = flags.DEFINE_string("out", None, "The .npz or .csv file to write.")
 
 
 def _read(run: Trained) -> tuple[np.ndarray, list[str]]:
@@ -51,7 +43,9 @@ def _read(run: Trained) -> tuple[np.ndarray, list[str]]:
       run.model.require_pictures("a folder of --images needs")
       fit = config_lib.make_fit(run.config)
       return data.read_pictures(path, run.design.spec.image_shape, fit)
-    images = _array(path)
+    if not path.is_file():
+      raise ValueError(f"--images {path} is not there")
+    images = data.npz_arrays(path)["images"]
   else:
     train, test = experiment_lib.load_data(
       run.config,
@@ -60,20 +54,6 @@ def _read(run: Trained) -> tuple[np.ndarray, list[str]]:
     )
     images = (test if _SPLIT.value == "test" else train).images[:]
   return images, [str(n) for n in range(len(images))]
-
-
-def _array(path: pathlib.Path) -> np.ndarray:
-  try:
-    with np.load(path, allow_pickle=False) as found:
-      images: np.ndarray = found["images"]
-      return images
-  except FileNotFoundError:
-    raise ValueError(f"--images {path} is not there") from None
-  except Exception as error:  # of any kind, from any file
-    raise ValueError(
-      f"--images {path} must be a folder, or an .npz file with an array called "
-      f"images ({' '.join(str(error).split())})"
-    ) from None
 
 
 def _describe(run: Trained, images: Any, names: list[str]) -> dict[str, Any]:
@@ -113,15 +93,15 @@ def _write_csv(
 
 def main(argv: list[str]) -> None:
   """Reads images, describes them and writes the file."""
-  workdir, out = pathlib.Path(_WORKDIR.value), pathlib.Path(_OUT.value)
   try:
+    out = pathlib.Path(common.needed(_OUT))
     if out.suffix not in (".npz", ".csv"):
       raise ValueError(f"--out must end in .npz or .csv, got {out}")
     if not out.parent.is_dir():
       raise ValueError(
         f"--out is in the folder {out.parent}, which is not there"
       )
-    run = trained.restore(argv, workdir)
+    run = trained.restore(argv)
     images, names = _read(run)
     arrays = _describe(run, images, names)
     with storing(out.parent, trained.ADVICE), replacing(out) as temporary:

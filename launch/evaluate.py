@@ -29,12 +29,6 @@ from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
 _MOST = 2**31 - 1  # draws of z
-_WORKDIR = flags.DEFINE_string(
-  "workdir",
-  None,
-  "The folder of a run that launch.train has made.",
-  required=True,
-)
 _SAMPLES = flags.DEFINE_integer(
   "samples",
   1,
@@ -63,10 +57,9 @@ _IMAGES = flags.DEFINE_integer(
 
 def main(argv: list[str]) -> None:
   """Restores a state and reports on it."""
-  workdir = pathlib.Path(_WORKDIR.value)
   try:
-    run = trained.restore(argv, workdir)
-    experiment = trained.experiment_of(run, workdir)
+    run = trained.restore(argv)
+    experiment = trained.experiment_of(run)
   except ValueError as error:
     sys.exit(f"error: {error}")
   result, *judged = (
@@ -80,6 +73,7 @@ def main(argv: list[str]) -> None:
     for images in (experiment.test, experiment.validation)
     if images is not None
   )
+  workdir = trained.workdir()
   try:
     with storing(workdir, trained.ADVICE):
       _report(run, workdir, experiment.test, result, *judged)

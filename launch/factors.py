@@ -9,7 +9,6 @@ factors.json and, as a picture, factors.png in the folder of the run.
 """
 
 import dataclasses
-import pathlib
 import sys
 
 import jax
@@ -22,21 +21,14 @@ from fmvae.training.report import file_name, result_step, say_written
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
-_WORKDIR = flags.DEFINE_string(
-  "workdir",
-  None,
-  "The folder of a run that launch.train has made.",
-  required=True,
-)
 _DPI = 150
 
 
 def main(argv: list[str]) -> None:
   """Scores the factors, prints and writes."""
-  workdir = pathlib.Path(_WORKDIR.value)
   try:
-    run = trained.restore_mixture(argv, workdir)
-    test = trained.experiment_of(run, workdir).test
+    run = trained.restore_mixture(argv)
+    test = trained.experiment_of(run).test
     features = [
       name for name, values in test.features.items() if len(set(values)) > 1
     ]
@@ -69,6 +61,7 @@ def main(argv: list[str]) -> None:
       f"{name} {value:.3f}" for name, value in dataclasses.asdict(score).items()
     )
     print(f"{of}: {told}")
+  workdir = trained.workdir()
   total = result_step(workdir, run.total)
   record = {
     "step": run.step,

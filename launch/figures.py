@@ -5,6 +5,7 @@
 
 The first command leaves figure4.png in the folder of the run (of a step before
 the last figure4_step_STEP.png), the second one figure3.png beside the table.
+--figure=samples leaves samples.png, the same picture as training does.
 """
 
 import csv
@@ -16,33 +17,29 @@ from typing import Any
 
 import jax
 from absl import flags
-from matplotlib.figure import Figure
 
 from fmvae import figures
 from fmvae.storage import StorageError, storing
-from fmvae.training.report import file_name, result_step
+from fmvae.training.report import (
+  PICTURE_DPI,
+  PICTURE_SEED,
+  file_name,
+  result_step,
+)
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
-_KEY_SEED = 2
 _DPI = 150
-
-
+_NAMES = sorted(
+  figures.OF_A_RUN | figures.OF_A_TABLE, key=lambda name: (len(name), name)
+)
 _FIGURE = flags.DEFINE_enum(
   "figure",
   None,
-  sorted(
-    figures.OF_A_RUN | figures.OF_A_TABLE, key=lambda name: (len(name), name)
-  ),
-  "The number of the figure in the paper, or 'samples' for the picture that "
-  "launch.evaluate leaves.",
-  required=True,
-)
-_WORKDIR = flags.DEFINE_string(
-  "workdir",
-  None,
-  "The folder of a run that launch.train has made. All figures but 3 are drawn "
-  "from a run.",
+  _NAMES,
+  "The number of the figure in the paper, or 'samples'. All but 3 are drawn "
+  "from a run.\n"
+  + "\n".join(f"{name}: {figures.describe(name)}" for name in _NAMES),
 )
 _TABLE = flags.DEFINE_string(
   "table",
@@ -67,27 +64,29 @@ _OUT = flags.DEFINE_string(
   "on, in the folder of the run or of the table.",
 )
 
+Draw = Callable[[], Any]
 
-def _of_table(path: pathlib.Path) -> Callable[[], Figure]:
+
+def _of_table(name: str, path: pathlib.Path) -> Draw:
   try:
     with path.open(newline="") as file:
       rows = list(csv.DictReader(file))
   except (UnicodeDecodeError, csv.Error):
     raise ValueError(f"--table {path} is not a CSV file") from None
-  return functools.partial(figures.OF_A_TABLE[_FIGURE.value], rows)
+  return functools.partial(figures.get(name), rows)
 
 
 def _of_run(
-  argv: list[str], workdir: pathlib.Path, out: pathlib.Path
-) -> tuple[Callable[[], Figure], pathlib.Path]:
+  argv: list[str], name: str, out: pathlib.Path
+) -> tuple[Draw, pathlib.Path]:
   """Draws the figure; the file names the step if that is not its result."""
-  run = trained.restore_mixture(argv, workdir)
+  run = trained.restore_mixture(argv)
   run.model.require_pictures("a figure needs")
   if _OUT.value is None:
-    last = result_step(workdir, run.total)
+    last = result_step(trained.workdir(), run.total)
     out = out.with_name(file_name(out.name, run.step, last))
-  options = _options_of_figure_4() if _FIGURE.value == "4" else {}
-  draw, key = figures.OF_A_RUN[_FIGURE.value], jax.random.key(_KEY_SEED)
+  options = _options_of_figure_4() if name == "4" else {}
+  draw, key = figures.get(name), jax.random.key(PICTURE_SEED)
   return functools.partial(draw, run.model, run.state, key, **options), out
 
 
@@ -103,11 +102,11 @@ def _options_of_figure_4() -> dict[str, Any]:
   return {"components": components, "factor": _FACTOR.value}
 
 
-def _where(folder: pathlib.Path) -> pathlib.Path:
+def _where(folder: pathlib.Path, name: str) -> pathlib.Path:
   """The file to write, by default in `folder`."""
   if _OUT.value is None:
-    prefix = "figure" if _FIGURE.value.isdecimal() else ""
-    return folder / f"{prefix}{_FIGURE.value}.png"
+    prefix = "figure" if name.isdecimal() else ""
+    return folder / f"{prefix}{name}.png"
   out = pathlib.Path(_OUT.value)
   if out.suffix not in (".png", ".pdf", ".svg"):
     raise ValueError(f"--out must end in .png, .pdf or .svg, got {out}")
@@ -118,24 +117,22 @@ def _where(folder: pathlib.Path) -> pathlib.Path:
 
 def main(argv: list[str]) -> None:
   """Draws the figure and writes it."""
-  of_a_table = _FIGURE.value in figures.OF_A_TABLE
-  source = _TABLE.value if of_a_table else _WORKDIR.value
   try:
+    name = common.needed(_FIGURE)
     if len(argv) > 1:
       raise ValueError(f"unexpected argument {argv[1]!r}")
-    if _FIGURE.value != "4" and (_COMPONENTS.value or _FACTOR.value):
+    if name != "4" and (_COMPONENTS.value or _FACTOR.value):
       raise ValueError("--components and --factor are for --figure=4 alone")
-    if source is None:
-      needed = "--table" if of_a_table else "--workdir"
-      raise ValueError(f"--figure={_FIGURE.value} needs a {needed}")
-    path = pathlib.Path(source)
-    out = _where(path.parent if of_a_table else path)
-    if of_a_table:
-      draw = _of_table(path)
+    if name in figures.OF_A_TABLE:
+      table = pathlib.Path(common.needed(_TABLE))
+      out = _where(table.parent, name)
+      draw = _of_table(name, table)
     else:
-      draw, out = _of_run(argv, path, out)
+      out = _where(trained.workdir(), name)
+      draw, out = _of_run(argv, name, out)
+    dpi = PICTURE_DPI if name == "samples" else _DPI  # as training draws it
     with storing(out.parent, trained.ADVICE):
-      figures.write(draw, out, _DPI)
+      figures.write(draw, out, dpi)
   except (OSError, StorageError, ValueError) as error:
     sys.exit(f"error: {error}")
   print(f"written to {out}")

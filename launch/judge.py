@@ -12,7 +12,6 @@ that is not its last step.
 """
 
 import dataclasses
-import pathlib
 import sys
 
 from absl import flags
@@ -23,12 +22,6 @@ from fmvae.training.report import file_name, result_step, say_written
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
-_WORKDIR = flags.DEFINE_string(
-  "workdir",
-  None,
-  "The folder of a run that launch.train has made.",
-  required=True,
-)
 _PICTURES = flags.DEFINE_integer(
   "pictures",
   2000,
@@ -47,10 +40,9 @@ _STEPS = flags.DEFINE_integer(
 
 def main(argv: list[str]) -> None:
   """Trains the classifier, shows it generated pictures and reports."""
-  workdir = pathlib.Path(_WORKDIR.value)
   try:
-    run = trained.restore_mixture(argv, workdir)
-    experiment = trained.experiment_of(run, workdir)
+    run = trained.restore_mixture(argv)
+    experiment = trained.experiment_of(run)
     train, test = experiment.train, experiment.test
     classifier = evaluation.train_classifier(
       run.model, train, test, _STEPS.value
@@ -85,7 +77,7 @@ def main(argv: list[str]) -> None:
     )
   }
   record["swapped"] = {s.feature: dataclasses.asdict(s) for s in swapped}
-  step, total = run.step, run.total
+  workdir, step, total = trained.workdir(), run.step, run.total
   last = result_step(workdir, total)
   name = file_name("judge.json", step, last)
   record |= {"step": step, "judge_steps": _STEPS.value}

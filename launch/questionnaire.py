@@ -24,12 +24,6 @@ from fmvae.storage import (
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
-_WORKDIR = flags.DEFINE_string(
-  "workdir",
-  None,
-  "The folder of a run that launch.train has made.",
-  required=True,
-)
 _PICTURES = flags.DEFINE_integer(
   "pictures",
   54,
@@ -53,7 +47,7 @@ _ANSWERS = flags.DEFINE_list(
 
 
 def _export(argv: list[str], workdir: pathlib.Path) -> None:
-  run = trained.restore_mixture(argv, workdir)
+  run = trained.restore_mixture(argv)
   made = questionnaire.make_questionnaire(
     run.model, run.state, _PICTURES.value, _SEED.value
   )
@@ -98,8 +92,8 @@ def _score(workdir: pathlib.Path, answers: list[str]) -> None:
 
 def main(argv: list[str]) -> None:
   """Exports a questionnaire, or scores answers to it."""
-  workdir = pathlib.Path(_WORKDIR.value)
   try:
+    workdir = trained.workdir()
     if _ANSWERS.value:
       common.set_up(argv)
       _score(workdir, _ANSWERS.value)

@@ -12,6 +12,9 @@ from fmvae.training import host, records
 from launch import common
 
 flags.adopt_module_key_flags(common)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "The folder of a run that launch.train has made."
+)
 # What to do where the workdir does not take a file.
 ADVICE = "Make room or give access there, then run the same command again."
 _CHECKPOINT = flags.DEFINE_string(
@@ -24,30 +27,39 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 
 
-def restore(argv: list[str], workdir: pathlib.Path) -> Trained:
-  """The model of a run, at the step that --checkpoint names.
+def workdir() -> pathlib.Path:
+  """The folder of the run.
 
   Raises:
-    ValueError: the workdir holds no run, or no such state.
+    ValueError: --workdir is not given.
+  """
+  return pathlib.Path(common.needed(_WORKDIR))
+
+
+def restore(argv: list[str]) -> Trained:
+  """The model of the run, at the step that --checkpoint names.
+
+  Raises:
+    ValueError: --workdir names no run, or one without such a state.
   """
   common.set_up(argv)
-  run = load(workdir, _CHECKPOINT.value)
+  run = load(workdir(), _CHECKPOINT.value)
   host.end_if_told()
   return run
 
 
-def restore_mixture(argv: list[str], workdir: pathlib.Path) -> Trained:
+def restore_mixture(argv: list[str]) -> Trained:
   """As `restore`, of a run whose prior has components to draw.
 
   Raises:
     ValueError: also where it has none yet, or never will.
   """
-  run = restore(argv, workdir)
-  config_lib.named(f"{workdir}: ", run.require_factors)
+  run = restore(argv)
+  config_lib.named(f"{workdir()}: ", run.require_factors)
   return run
 
 
-def experiment_of(run: Trained, workdir: pathlib.Path) -> Experiment:
+def experiment_of(run: Trained) -> Experiment:
   """The run with its data, which are read as for training.
 
   Raises:
@@ -58,6 +70,6 @@ def experiment_of(run: Trained, workdir: pathlib.Path) -> Experiment:
     data_dir=common.DATA_DIR.value,
     manual_dir=common.MANUAL_DIR.value,
   )
-  records.check_same_data(workdir, run.design.spec, experiment.spec)
+  records.check_same_data(workdir(), run.design.spec, experiment.spec)
   host.end_if_told()
   return experiment

@@ -12,7 +12,9 @@ from jax import Array
 from fmvae import prior
 from fmvae.experiment import Experiment
 from fmvae.model.phases import Schedule
-from launch import trained
+from fmvae.trained import load
+from fmvae.training import records
+from launch import common
 
 _BATCH_SIZE = 64
 _POINTS = 10_000  # at most, at which a mixture begins
@@ -25,8 +27,9 @@ def encodings(
   argv: list[str], workdir: pathlib.Path
 ) -> tuple[Experiment, Encodings, Encodings]:
   """The experiment of a pre-trained run, its training and test encodings."""
-  run = trained.restore(argv, workdir)
-  exp = trained.experiment_of(run, workdir)
+  exp = common.build(argv, records.read_config(workdir))
+  run = load(workdir)
+  records.check_same_data(workdir, run.design.spec, exp.spec)
   key = jax.random.key(0)
   train = run.model.encode(run.state, exp.train.images, key, training=True)
   test = run.model.encode(run.state, exp.test.images, key, training=False)

@@ -32,8 +32,9 @@ from fmvae.model.priors import Costs, FactorialMixture
 from fmvae.prior import dirichlet, svi
 from fmvae.prior.state import split
 from fmvae.storage import replacing
+from fmvae.trained import load
 from fmvae.training import loop
-from launch import common, trained
+from launch import common
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "For the runs.", required=True)
 _ONLY = flags.DEFINE_enum(
@@ -140,7 +141,7 @@ def main(argv: list[str]) -> None:
   experiment = with_steps(plain, _ONLY.value == "literal")
   loop.prepare(experiment, workdir)
   loop.train(experiment, workdir)
-  state = trained.restore(argv, workdir).state
+  state = load(workdir).state
   model, train, test = plain.model, plain.train, plain.test
   result = evaluation.evaluate(model, state, test, num_data=len(train))
   classifier = evaluation.train_classifier(

@@ -9,7 +9,13 @@ To add a data set: a module with a TFDS builder that also is a
 
 from fmvae.data import binarisation
 from fmvae.data.archives import DataError
-from fmvae.data.arrays import fitted, from_arrays, hold_out, to_images
+from fmvae.data.arrays import (
+  fitted,
+  from_arrays,
+  hold_out,
+  npz_arrays,
+  to_images,
+)
 from fmvae.data.batches import Batch, batch_indices, keep_labels
 from fmvae.data.catalogue import ARRAYS, DATASETS, load
 from fmvae.data.feeds import Feed, feed
@@ -52,6 +58,7 @@ __all__ = [
   "is_nearly_binary",
   "keep_labels",
   "load",
+  "npz_arrays",
   "read_pictures",
   "resize_area",
   "resplit",

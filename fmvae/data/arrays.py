@@ -234,14 +234,11 @@ def hold_out(
   return train, test
 
 
-def read_npz(path: Path) -> tuple[ImageSet, ImageSet | None]:
-  """The arrays of an .npz file, and those of its test split if it has one.
-
-  It holds `images` and, under their names, labels; `test_images` and so on
-  are those of the test split.
+def npz_arrays(path: Path) -> dict[str, np.ndarray]:
+  """The arrays of an .npz file by name, one called `images` among them.
 
   Raises:
-    DataError: it cannot be read, or holds something else.
+    DataError: it cannot be read, or has no such array.
   """
   try:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
@@ -255,6 +252,19 @@ def read_npz(path: Path) -> tuple[ImageSet, ImageSet | None]:
     raise DataError(
       f"{path} must hold an array called 'images', got {sorted(arrays)}."
     )
+  return arrays
+
+
+def read_npz(path: Path) -> tuple[ImageSet, ImageSet | None]:
+  """The arrays of an .npz file, and those of its test split if it has one.
+
+  It holds `images` and, under their names, labels; `test_images` and so on
+  are those of the test split.
+
+  Raises:
+    DataError: it cannot be read, or holds something else.
+  """
+  arrays = npz_arrays(path)
   has_test = f"{_TEST}images" in arrays
   tests = {
     key.removeprefix(_TEST): array

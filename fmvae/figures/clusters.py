@@ -23,7 +23,7 @@ def cluster_samples(
   components: Sequence[int] | None = None,
   factor: int = 0,
 ) -> Figure:
-  """Draws Figure 4: what the components of one factor look like.
+  """Draws Figure 4: mean, variance and samples of components of a factor.
 
   A row is a component: mean and variance, pixel by pixel, of the means of
   p(x|z) for 1,000 draws of z, and the first five of them. The other factors

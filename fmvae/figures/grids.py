@@ -22,11 +22,11 @@ def component_grid(
   side: int = 10,
   num_samples: int = 100,
 ) -> Figure:
-  """Draws Figure 8: means of samples for each (k, l) of two factors.
+  """Draws Figure 8: a grid over the components of two factors.
 
-  The factors are the first two that have no name, else the first two; their
-  components with the largest share are shown, pruned ones marked. Factors
-  beyond the two are drawn from the prior.
+  At each place is a mean of samples. The factors are the first two that have no
+  name, else the first two; their components with the largest share are shown,
+  pruned ones marked. Factors beyond the two are drawn from the prior.
 
   Args:
     model: what was trained, with two factors at least.
@@ -64,11 +64,10 @@ def named_grids(
   side: int = 9,
   num_samples: int = 100,
 ) -> Figure:
-  """Draws Figures 9 (`last` = 0) and 10 (1): a grid for each named setting.
+  """Draws Figure 9: a grid for each setting of the named factors but the last.
 
-  The last named factor stays at component `last`; the others take all their
-  settings, a sub-figure each, which is a grid over the two unnamed factors with
-  the most components, a mean of samples at each place.
+  The last one stays at component `last`. A grid is over the two unnamed factors
+  with the most components, a mean of samples at each place.
 
   Args:
     model: what was trained: named factors and two unnamed ones.
@@ -109,6 +108,20 @@ def named_grids(
       _grid(axis, model, state, key, pair, side, of_each, bar)
       axis.set_title(f"({', '.join(setting.names)})", fontsize="medium")
   return figure
+
+
+def other_named_grids(model: Model, state: TrainState, key: Array) -> Figure:
+  """Draws Figure 10: as Figure 9, the last named factor at its other component.
+
+  Args:
+    model: what was trained: named factors and two unnamed ones.
+    state: its state, on one device.
+    key: a PRNG key.
+
+  Raises:
+    ValueError: the run has no such factors or component.
+  """
+  return named_grids(model, state, key, last=1)
 
 
 def _progress(rows: int) -> tqdm:

@@ -77,10 +77,10 @@ def named_rows(model: Model, state: TrainState, key: Array) -> Figure:
 
 
 def named_blocks(model: Model, state: TrainState, key: Array) -> Figure:
-  """Draws Figure 1: two blocks, each with one draw of all other factors.
+  """Draws Figure 1: a row for each setting of two named factors, in two blocks.
 
-  A row is a setting of the first two named factors, whose z_i are drawn anew
-  for each image; everything else stays the same in a block.
+  The factors are the first two that have a name, their z_i drawn anew for each
+  image; everything else stays the same in a block.
 
   Args:
     model: what was trained, with named factors.

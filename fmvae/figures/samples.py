@@ -19,11 +19,12 @@ _DRAWS = 6  # rows of figure 5
 
 
 def component_samples(model: Model, state: TrainState, key: Array) -> Figure:
-  """Draws p(x|z) means: at left of any z, at right component by component.
+  """Draws samples.png: samples of the prior, then of component by component.
 
-  A row at the right is a component of a factor, by its name where it has one,
-  those with the largest share first: the mean of 100 samples, then 8 of them.
-  The other factors are drawn from the prior. Pruned components are left out.
+  All are means of p(x|z), at the left of any z. A row at the right is a
+  component of a factor, by its name where it has one, those with the largest
+  share first: the mean of 100 samples, then 8 of them. The other factors are
+  drawn from the prior. Pruned components are left out.
 
   Args:
     model: what was trained.

@@ -9,7 +9,7 @@ from fmvae.evaluation import Diagnosis, Evaluation, PropertyScores
 from fmvae.model import Model, TrainState
 from fmvae.storage import read_json, write_json
 
-_PICTURE_SEED = 2
+PICTURE_SEED, PICTURE_DPI = 2, 110  # of samples.png
 
 
 def result_step(workdir: pathlib.Path, total: int) -> int:
@@ -111,11 +111,11 @@ def report(
   if model.prior.factors and model.of_pictures:
     from fmvae import figures  # matplotlib loads slowly
 
-    key = jax.random.key(_PICTURE_SEED)
+    key = jax.random.key(PICTURE_SEED)
     written.append(file_name("samples.png", step, result_step))
     figures.write(
       lambda: figures.component_samples(model, state, key),
       workdir / written[-1],
-      dpi=110,
+      dpi=PICTURE_DPI,
     )
   say_written(workdir, written, step, result_step)

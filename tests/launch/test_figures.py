@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from experiments import digits
-from fmvae import experiment
+from fmvae import experiment, figures
 from fmvae.training import checkpoints, loop
 from tests.launch.test_launch import python, run
 
@@ -101,6 +101,7 @@ def test_a_figure_that_there_is_none_of():
 
 def test_options_of_a_figure_of_a_run(finished, tmp_path):
   workdir, flags = finished
+  by_training = (workdir / "samples.png").read_bytes()
   (workdir / "samples.png").unlink()
   four = (*flags, "--figure=4")
   all_six, two = tmp_path / "six.png", tmp_path / "two.png"
@@ -133,7 +134,7 @@ def test_options_of_a_figure_of_a_run(finished, tmp_path):
     "error: --out must end in .png, .pdf or .svg, got a.xyz",
     "error: --components and --factor are for --figure=4 alone",
   ]
-  assert is_png(workdir / "samples.png")
+  assert (workdir / "samples.png").read_bytes() == by_training
   assert is_png(all_six)
   assert is_png(two)
   assert all_six.read_bytes() != two.read_bytes()
@@ -180,8 +181,8 @@ def test_errors_of_tables_and_runs(prepared, tmp_path, table):
     f"error: {tmp_path / '4'}: the run is at step 4; its mixture begins "
     "after step 4,",
     "error: [Errno 2] No such file or directory: 'no.csv'",
-    "error: --figure=3 needs a --table",
-    "error: --figure=4 needs a --workdir",
+    "error: --table is needed: a CSV file that launch.sweep has made.",
+    "error: --workdir is needed: the folder of a run that launch.train has",
     "error: workdir launch holds no run",
     "error: workdir nowhere holds no run",
     "error: unexpected argument 'stray'",
@@ -190,3 +191,11 @@ def test_errors_of_tables_and_runs(prepared, tmp_path, table):
     assert end.startswith(start)
     assert "\n" not in end
   assert not (tmp_path / "4" / "figure4.png").exists()
+
+
+def test_every_figure_says_what_it_shows():
+  for name in figures.OF_A_RUN | figures.OF_A_TABLE:
+    said = figures.describe(name)
+    assert said
+    first = figures.get(name).__doc__.splitlines()[0]
+    assert first.endswith(f": {said}.")

@@ -78,6 +78,8 @@ def test_codes_of_any_images(tiny, tmp_path):
     line("nowhere", "b.csv"),
     line("images.npz", "b.txt"),
     line("images.npz", "no/b.csv"),
+    (f"--out={tmp_path / 'b.csv'}",),
+    (run,),
   ]
   done = many("encode", lines)
   *printed, ends = done.stdout.splitlines()
@@ -88,10 +90,12 @@ def test_codes_of_any_images(tiny, tmp_path):
     [
       "a.jpg must have 32 x 32 pixels",
       "empty must hold pictures (.png, .jpg, .jpeg)",
-      "with an array called images (",
+      "others.npz must hold an array called 'images', got ['x']",
       "nowhere is not there",
       "--out must end in .npz or .csv",
       "no, which is not there",
+      "--workdir is needed: the folder of a run that launch.train has made.",
+      "--out is needed: the .npz or .csv file to write.",
     ],
     strict=True,
   ):
