@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, FieldReference
 
+from fmvae import fields as fields_lib
 from fmvae import likelihoods, networks, prior
 from fmvae.data import Fit, Preprocessing
 from fmvae.model import phases, priors
@@ -17,97 +18,25 @@ _MOST_SHOWN = 200  # characters of a wrong value
 
 
 def default() -> ConfigDict:
-  """Every field that a config has, with the paper's values where it has any.
+  """Every field that a config has, as `fmvae.fields` lists them.
 
   Files in `experiments/` start from this and change what they need; a field
-  that is not listed here is an error.
+  that is not listed there is an error.
   """
-  return ConfigDict(
-    {
-      "seed": 0,
-      "dataset": {
-        # A name, the path of a folder of pictures or of an .npz file, or an
-        # image data set of the TFDS catalogue.
-        "name": "mnist",
-        # How pictures are changed, in this order: 'centre', the largest square
-        # in the middle, or 'none'; 'grey', 'colour' or 'keep'; None, or the
-        # side in pixels of the squares that they are resized to.
-        "crop": "none",
-        "colour": "keep",
-        "size": _any_kind(None),
-        # False: training images are read from disk as the steps need them.
-        "in_memory": True,
-        # (train, test): sizes of a random split of all images, by split_seed,
-        # in place of the official one, which () leaves.
-        "resplit": (),
-        "split_seed": 0,
-        # How many training images are held out to choose by: the bound on
-        # them is what a run is evaluated by until its end. By a seed, or with
-        # None the last ones, as in the literature on MNIST.
-        "validation": 0,
-        "validation_seed": _any_kind(0),
-        # Of all images, by split_seed, where there is no official split.
-        "test_fraction": 0.1,
-        # 'static': one Bernoulli draw fixed by binarisation_seed; 'dynamic': a
-        # new draw each time (the test set stays static); 'threshold'; 'none';
-        # 'auto': 'dynamic' for zeros and ones, else 'none'.
-        "binarisation": "static",
-        "binarisation_seed": 0,
-        "threshold": 0.5,
-        # ((i, feature), ..) or ((i, feature, values), ..): factor i stands for
-        # that property of the data set; its component k for the value
-        # values[k], by default k.
-        "labels": (),
-        # Of the training images; or one fraction for each entry of `labels`.
-        "labelled_fraction": _any_kind(1.0),
-      },
-      # 'auto', without options: the network that fits (`networks.choose`). For
-      # this, the likelihood and the prior also 'my_module:make', a Python
-      # object of your own (docs/own_model.md).
-      "network": {"name": "mlp", "hidden": (512, 512)},
-      # 'auto': by the binarisation; where that is 'auto' too, zeros and ones
-      # for grey pictures that nearly are (`data.is_nearly_binary`)
-      "likelihood": "bernoulli",
-      "latent_dim": 64,
-      # 'factorial_mixture'; 'gaussian_mixture', whose means, variances and
-      # weights are trained by gradients; 'vamp', of K trained inputs; or
-      # 'standard_normal', the plain VAE
-      "prior": "factorial_mixture",
-      # (D_i, K_i) of each factor; D_i sum to L; K_i = 0 of one in `labels`: as
-      # many as its property has values
-      "factors": ((64, 128),),
-      "hyperprior": {"m0": 0.0, "s0": 1.0, "a0": 0.01, "b0": 0.01, "c0": 1.0},
-      "batch_size": 64,
-      "steps": {"pretrain": 100_000, "prior": 20_000, "joint": 200_000},
-      "learning_rate": 1e-4,
-      # 'cosine': it falls to 0 over the joint phase (our choice); 'none'
-      "learning_rate_decay": "cosine",
-      "kl_anneal_steps": 0,  # of pre-training, the KL's weight rising from 0
-      # rho = initial (1 + tau/tau0)^-kappa; initial = None: (tau0 + tau)^-kappa
-      "svi": {"kappa": 0.7, "tau0": 2000.0, "initial": _any_kind(0.01)},
-      # Delta of eq. 8 and the weight of KL[z] over the joint phase: points
-      # (fraction of the phase, value), straight lines between them.
-      "delta": ((0.0, 1000.0),),
-      "kl_z_weight": ((0.0, 1.0),),
-      # of the factors in `labels` while Delta > 0, by Adam in log space
-      "named_learning_rate": 1e-2,
-      "init_encodings": 10_000,  # training points at which the mixture begins
-      "log_every": 100,
-      "evaluate_every": 0,  # steps between evaluations; 0: phase ends
-      # evaluations of the last phase without a better bound on the validation
-      # images after which it ends; the best checkpoint is then the result; 0:
-      # never
-      "patience": 0,
-      "checkpoint_every": 10_000,
-      "keep_checkpoints": 2,  # the newest, beside the one with the best bound
-    },
-    type_safe=False,
-  ).lock()
+
+  def values(tree: dict[str, Any]) -> dict[str, Any]:
+    return {
+      name: values(of) if isinstance(of, dict) else _default_of(of)
+      for name, of in tree.items()
+    }
+
+  return ConfigDict(values(fields_lib.FIELDS), type_safe=False).lock()
 
 
-def _any_kind(value: Any) -> FieldReference:
-  """A default whose flag takes other kinds of value too, such as None."""
-  return FieldReference(value, field_type=object)
+def _default_of(field: fields_lib.Field) -> Any:
+  if field.any_kind:
+    return FieldReference(field.default, field_type=object)
+  return field.default
 
 
 def parse_argument(arg: str | None, **types: type) -> dict[str, Any]:

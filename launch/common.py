@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import functools
 import itertools
 import os
 import pathlib
@@ -14,9 +13,9 @@ from typing import Any
 
 import jax
 from absl import app, flags, logging
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_flags
 
-from fmvae import experiment
+from fmvae import experiment, fields
 from fmvae.storage import refusal
 from fmvae.training import host
 
@@ -42,6 +41,12 @@ COMPILATION_CACHE = flags.DEFINE_string(
   "The folder where compiled programs are kept, for a faster start the next "
   "time. With '' none are kept.",
 )
+_LONGEST = 60  # characters of a folder's name
+_HELP = {"--help", "-help", "-h", "-?", "--helpshort", "-helpshort"}
+_FIELDS_HELP = """\
+The fields of an experiment's config; a file may name other defaults. In a sweep
+those of a run are --config.runs.NAME.seed and so on:
+"""
 
 
 def run(
@@ -54,11 +59,44 @@ def run(
     default_config: what its --config is by default, where it has one. A config
       that cannot be read costs one sentence.
   """
-  parser = app.parse_flags_with_usage
-  if default_config is not None:
-    parser = functools.partial(_parse_flags, default_config)
+
+  def parse(argv: list[str]) -> list[str]:
+    if _HELP & set(argv[1:]):
+      print(_help(main, default_config is not None))
+      sys.exit()
+    if default_config is None:
+      return _parse(argv)
+    return _parse_flags(default_config, argv)
+
   with host.program():
-    app.run(main, flags_parser=parser)
+    app.run(main, flags_parser=parse)
+
+
+def _help(main: Callable[[list[str]], None], of_a_config: bool) -> str:
+  """What the program does, its flags, and the fields of its config."""
+  module = main.__module__
+  of_flags = flags.FLAGS.module_help(
+    sys.argv[0] if module == "__main__" else module
+  )
+  _, _, of_flags = of_flags.strip().partition("\n")  # without the file's name
+  text = f"{sys.modules[module].__doc__}\nFlags:\n{of_flags}\n"
+  if not of_a_config:
+    return text
+  shown = [text, _FIELDS_HELP]
+  for name, field in fields.flat():
+    line = f"--config.{name}: {field.meaning}"
+    shown.append(flags.text_wrap(line, indent="    ", firstline_indent="  "))
+    shown.append(f"    (default: {field.default!r})")
+  return "\n".join(shown)
+
+
+def _parse(argv: list[str]) -> list[str]:
+  """The arguments that are no flags; a wrong flag costs one sentence."""
+  try:
+    left: list[str] = flags.FLAGS(argv)
+    return left
+  except flags.Error as error:
+    sys.exit(f"error: {' '.join(str(error).split())} (--help lists the flags)")
 
 
 def needed(flag: flags.FlagHolder) -> Any:
@@ -88,7 +126,7 @@ def _parse_flags(default_config: str, argv: list[str]) -> list[str]:
   try:
     for path in _config_files(flags.FLAGS.read_flags_from_files(argv)):
       _check_config_file(path)
-    return app.parse_flags_with_usage(argv)
+    return _parse(argv)
   except (ValueError, flags.Error) as error:
     sys.exit(f"error: {error}")
   except AttributeError as error:
@@ -153,6 +191,32 @@ def _check_config_file(path: str) -> None:
       f"--config={path} must have a function get_config that returns a "
       f"ConfigDict, got {type(config).__name__}"
     )
+
+
+def default_folder(*, shared: tuple[str, ...] = ()) -> pathlib.Path:
+  """The folder of what --config describes: runs/NAME, as `folder_name` has it.
+
+  Args:
+    shared: names in the config's argument that make no folder of their own.
+  """
+  given = config_flags.get_config_filename(flags.FLAGS["config"])
+  return pathlib.Path("runs") / folder_name(given, shared)
+
+
+def folder_name(config: str, shared: tuple[str, ...] = ()) -> str:
+  """NAME for a config file NAME.py, NAME_k128 for NAME.py:k=128.
+
+  A value that is no number stands without its name, and what is not safe in a
+  file's name becomes '_'.
+  """
+  path, _, argument = config.partition(":")
+  parts = [pathlib.Path(path).stem]
+  for part in argument.split(","):
+    name, _, value = part.partition("=")
+    if name not in shared:
+      text = name + value if re.fullmatch(r"[\d.]*", value) else value
+      parts.append(re.sub(r"[^\w.-]+", "_", text).strip("._-"))
+  return "_".join(filter(None, parts))[:_LONGEST]
 
 
 def set_up(argv: list[str]) -> None:

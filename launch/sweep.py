@@ -28,15 +28,17 @@ _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
   "The file that describes the sweep. By default it is "
-  "experiments/sweeps/figure3_digits.py. Each of its fields is a flag of its "
-  "own, as in --config.num_components='(1,16)' or "
-  "--config.runs.mnist.steps.joint=4000.",
+  "experiments/sweeps/figure3_digits.py. After a colon come its arguments: "
+  "run=NAME leaves that run alone, smoke makes it a matter of a minute. Each "
+  "field is a flag of its own: --config.num_components='(1,16)', "
+  "--config.seeds='(0,)', --config.importance_samples=5000 (0: none) and, for "
+  "each run, those below, as in --config.runs.mnist.steps.joint=4000.",
 )
 _SWEEPDIR = flags.DEFINE_string(
   "sweepdir",
   None,
   "The folder where the sweep is kept. By default it is runs/NAME for a config "
-  "file NAME.py.",
+  "file NAME.py, whatever run= says, and runs/NAME_smoke with smoke.",
 )
 _ENGINE = flags.DEFINE_enum(
   "engine",
@@ -62,8 +64,9 @@ _SLURM = flags.DEFINE_list(
 def main(argv: list[str]) -> None:
   """Plans, checks, then runs what is not finished."""
   common.set_up(argv)
-  name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
-  folder = pathlib.Path(_SWEEPDIR.value or f"runs/{name.stem}").absolute()
+  folder = pathlib.Path(
+    _SWEEPDIR.value or common.default_folder(shared=("run",))
+  ).absolute()
   try:
     plan = sweep.plan.make(_CONFIG.value, folder)
     engine = _engine(folder)

@@ -41,8 +41,12 @@ _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
   "The file that describes the experiment. By default it is the config of the "
-  "run that the workdir holds, or else experiments/digits.py. Each of its "
-  "fields is a flag of its own, as in --config.seed=1.",
+  "run that the workdir holds, or else experiments/digits.py. After a colon "
+  "come its arguments, as in experiments/mnist_mlp.py:k=128: in each file k, "
+  "the number of components of every factor that no label names, and smoke, to "
+  "see in twelve steps that everything works; others stand in its first lines. "
+  "Each field is a flag of its own, as in --config.seed=1; they are listed "
+  "below.",
 )
 _PRETRAINED = flags.DEFINE_string(
   "pretrained",
@@ -67,7 +71,7 @@ _WORKDIR = flags.DEFINE_string(
   "workdir",
   None,
   "The folder where the run is kept. By default it is runs/NAME for a config "
-  "file NAME.py.",
+  "file NAME.py, and runs/NAME_k128 for NAME.py:k=128.",
 )
 _COORDINATOR = flags.DEFINE_string(
   "coordinator",
@@ -123,8 +127,7 @@ def _end(message: str, code: int) -> None:
 
 
 def _train(argv: list[str]) -> None:
-  name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
-  workdir = pathlib.Path(_WORKDIR.value or f"runs/{name.stem}")
+  workdir = pathlib.Path(_WORKDIR.value or common.default_folder())
   try:
     config = processes.everywhere(lambda: _config(workdir), ValueError)
     processes.agree(

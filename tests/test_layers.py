@@ -6,7 +6,13 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
-  ("fmvae.prior", "fmvae.storage", "fmvae.extras", "fmvae.importing"),
+  (
+    "fmvae.prior",
+    "fmvae.storage",
+    "fmvae.extras",
+    "fmvae.fields",
+    "fmvae.importing",
+  ),
   ("fmvae.networks", "fmvae.likelihoods", "fmvae.data", "fmvae.estimator"),
   ("fmvae.model",),
   ("fmvae.config",),

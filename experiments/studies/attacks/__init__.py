@@ -185,7 +185,7 @@ def check_told(code: int, said: str) -> None:
   """Raises Failure unless a program ended with one sentence."""
   if "Traceback" in said:
     raise Failure("a traceback")
-  starts = ("error: ", "FATAL Flags parsing error:", "stopped")
+  starts = ("error: ", "stopped")
   sentences = [x for x in said.split("\n") if x.startswith(starts)]
   if code == 1 and len(sentences) != 1:
     raise Failure(f"{len(sentences)} sentences")
