@@ -28,6 +28,7 @@ _PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width">
 <title>What do you see?</title>
 <style>
+  html { scroll-padding-bottom: 6em }  /* what has the focus is not hidden */
   body { font-family: sans-serif; max-width: 60em; margin: 1em auto;
          padding: 0 1em }
   section { display: grid;
@@ -36,8 +37,10 @@ _PAGE = """<!DOCTYPE html>
   figure { margin: 0; padding: .6em; border: 1px solid #ccc }
   figure.done { background: #eef6ee }
   img { width: 100%; image-rendering: pixelated }
-  fieldset { border: 0; margin: 0; padding: .3em 0 }
+  fieldset { border: 0; margin: 0; padding: .3em 0; min-width: 0 }
+  legend { padding: 0; font-weight: bold; overflow-wrap: anywhere }
   label { display: block }
+  :focus-visible { outline: 2px solid #3b6a94; outline-offset: 1px }
   footer { position: sticky; bottom: 0; background: #fff; padding: .8em 0;
            border-top: 1px solid #ccc }
 </style>
@@ -50,7 +53,7 @@ PICTURES
 </section>
 <footer>
   <label>Your name: <input name="rater" required></label>
-  <button>Save answers</button> <output></output>
+  <button>Save answers</button> <output aria-live="polite"></output>
 </footer>
 </form>
 <script>
@@ -160,9 +163,12 @@ def _figure(n: int, picture: np.ndarray, properties: Sequence[Property]) -> str:
       f"{html.escape(name)}</label>"
       for k, name in enumerate(p.names)
     )
-    fields.append(f"<fieldset>{choices}</fieldset>")
+    legend = f"<legend>{html.escape(p.feature)}</legend>"
+    fields.append(f"<fieldset>{legend}{choices}</fieldset>")
+  name = f"Picture {n + 1}"
   return (
-    f'<figure><img alt="picture {n + 1}" src="data:image/png;base64,{png}">'
+    f'<figure role="group" aria-label="{name}">'
+    f'<img alt="{name}" src="data:image/png;base64,{png}">'
     f"{''.join(fields)}</figure>"
   )
 

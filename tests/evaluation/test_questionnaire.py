@@ -22,15 +22,33 @@ class Page(html.parser.HTMLParser):
   def __init__(self, text):
     super().__init__()
     self.pictures, self.choices, self.links = [], {}, []
+    self.open, self.groups, self.legends = [], {}, []
     self.feed(text)
 
   def handle_starttag(self, tag, attrs):
     attrs = dict(attrs)
+    self.open.append(tag)
+    if tag == "fieldset":
+      self.legends.append("")
+    if attrs.get("type") == "radio":
+      assert "label" in self.open
+      assert "fieldset" in self.open
+      self.groups.setdefault(len(self.legends) - 1, set()).add(attrs["name"])
+    if tag in ("img", "input", "meta"):  # which nothing closes
+      self.open.pop()
     if tag == "img":
       self.pictures.append(attrs["src"])
     if attrs.get("type") == "radio":
       self.choices.setdefault(attrs["name"], []).append(int(attrs["value"]))
     self.links += [attrs[a] for a in ("href", "src") if a in attrs]
+
+  def handle_endtag(self, tag):
+    while self.open and self.open.pop() != tag:
+      assert tag in ("html", "p"), f"</{tag}> closes nothing"
+
+  def handle_data(self, data):
+    if self.open and self.open[-1] == "legend":
+      self.legends[-1] += data
 
 
 def test_the_page_is_complete_in_itself(made):
@@ -47,6 +65,13 @@ def test_the_page_is_complete_in_itself(made):
   assert made.key["questionnaire"] in made.page
   assert "shape = [7, 3]" in made.page
   assert "yellow" in made.page
+
+
+def test_a_question_is_a_group_with_a_heading(made):
+  page = Page(made.page)
+  assert page.legends == 7 * ["shape", "colour", "size"]
+  assert [len(names) for names in page.groups.values()] == 21 * [1]
+  assert made.page.count('role="group" aria-label="Picture ') == 7
 
 
 def test_the_key_is_not_on_the_page(made):
