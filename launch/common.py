@@ -1,4 +1,8 @@
-"""Flags and checks that the programs in this folder share."""
+"""Flags and checks that the programs in this folder share.
+
+What loads slowly, JAX above all, is imported where it is used, so that --help
+and a wrong flag are answered at once.
+"""
 
 import ast
 import contextlib
@@ -9,15 +13,17 @@ import re
 import runpy
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from fmvae import experiment, fields
+from fmvae import fields
 from fmvae.storage import refusal
 from fmvae.training import host
+
+if TYPE_CHECKING:
+  from fmvae.experiment import Experiment
 
 DATA_DIR = flags.DEFINE_string(
   "data_dir",
@@ -221,6 +227,8 @@ def folder_name(config: str, shared: tuple[str, ...] = ()) -> str:
 
 def set_up(argv: list[str]) -> None:
   """Ends the program on arguments that are no flags, else sets up libraries."""
+  import jax
+
   jax.config.update(
     "jax_compilation_cache_dir", COMPILATION_CACHE.value or None
   )
@@ -242,7 +250,7 @@ def _report_unraisable(what) -> None:
     sys.__unraisablehook__(what)
 
 
-def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
+def build(argv: list[str], config: ConfigDict) -> "Experiment":
   """The experiment of a config.
 
   Args:
@@ -252,6 +260,8 @@ def build(argv: list[str], config: ConfigDict) -> experiment.Experiment:
   Raises:
     ValueError: bad input, in a sentence.
   """
+  from fmvae import experiment
+
   set_up(argv)
   built = experiment.build(
     config, data_dir=DATA_DIR.value, manual_dir=MANUAL_DIR.value

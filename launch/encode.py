@@ -10,17 +10,17 @@ folder of PNG and JPEG files, or an .npz file with an array called images.
 import csv
 import pathlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from absl import flags
 
-from fmvae import config as config_lib
-from fmvae import data
-from fmvae import experiment as experiment_lib
 from fmvae.storage import StorageError, replacing, storing
-from fmvae.trained import Trained
 from launch import common, trained
+
+if TYPE_CHECKING:
+  import numpy as np
+
+  from fmvae.trained import Trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
 _IMAGES = flags.DEFINE_string(
@@ -35,8 +35,12 @@ _SPLIT = flags.DEFINE_enum(
 _OUT = flags.DEFINE_string("out", None, "The .npz or .csv file to write.")
 
 
-def _read(run: Trained) -> tuple[np.ndarray, list[str]]:
+def _read(run: "Trained") -> "tuple[np.ndarray, list[str]]":
   """The images, and what each is called."""
+  from fmvae import config as config_lib
+  from fmvae import data
+  from fmvae import experiment as experiment_lib
+
   if _IMAGES.value is not None:
     path = pathlib.Path(_IMAGES.value)
     if path.is_dir():
@@ -56,8 +60,10 @@ def _read(run: Trained) -> tuple[np.ndarray, list[str]]:
   return images, [str(n) for n in range(len(images))]
 
 
-def _describe(run: Trained, images: Any, names: list[str]) -> dict[str, Any]:
+def _describe(run: "Trained", images: Any, names: list[str]) -> dict[str, Any]:
   """The arrays to write, by name."""
+  import numpy as np
+
   loc, log_var = run.encode(images)
   arrays: dict[str, Any] = {"image": np.array(names)}
   if run.factors:
@@ -71,7 +77,7 @@ def _describe(run: Trained, images: Any, names: list[str]) -> dict[str, Any]:
 
 
 def _write_csv(
-  path: pathlib.Path, run: Trained, arrays: dict[str, Any]
+  path: pathlib.Path, run: "Trained", arrays: dict[str, Any]
 ) -> None:
   """A row for each image; a code is the name of the component."""
   columns: dict[str, Any] = {"image": arrays["image"]}
@@ -93,6 +99,8 @@ def _write_csv(
 
 def main(argv: list[str]) -> None:
   """Reads images, describes them and writes the file."""
+  import numpy as np
+
   try:
     out = pathlib.Path(common.needed(_OUT))
     if out.suffix not in (".npz", ".csv"):

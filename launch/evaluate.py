@@ -11,21 +11,17 @@ results_step_STEP.json and samples_step_STEP.png.
 import dataclasses
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from fmvae import evaluation
-from fmvae.data import Split
 from fmvae.storage import StorageError, storing, write_json
-from fmvae.trained import Trained
-from fmvae.training.report import (
-  file_name,
-  report,
-  result_step,
-  say_written,
-  which_step,
-)
 from launch import common, trained
+
+if TYPE_CHECKING:
+  from fmvae.data import Split
+  from fmvae.evaluation import Evaluation
+  from fmvae.trained import Trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
 _MOST = 2**31 - 1  # draws of z
@@ -57,6 +53,8 @@ _IMAGES = flags.DEFINE_integer(
 
 def main(argv: list[str]) -> None:
   """Restores a state and reports on it."""
+  from fmvae import evaluation
+
   try:
     run = trained.restore(argv)
     experiment = trained.experiment_of(run)
@@ -82,13 +80,22 @@ def main(argv: list[str]) -> None:
 
 
 def _report(
-  run: Trained,
+  run: "Trained",
   workdir: pathlib.Path,
-  test: Split,
-  result: evaluation.Evaluation,
-  validation: evaluation.Evaluation | None = None,
+  test: "Split",
+  result: "Evaluation",
+  validation: "Evaluation | None" = None,
 ) -> None:
   """Prints and writes the result, then the estimate where it is asked for."""
+  from fmvae import evaluation
+  from fmvae.training.report import (
+    file_name,
+    report,
+    result_step,
+    say_written,
+    which_step,
+  )
+
   step, total = run.step, run.total
   last = result_step(workdir, total)
   report(

@@ -15,17 +15,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import jax
 from absl import flags
 
 from fmvae import figures
 from fmvae.storage import StorageError, storing
-from fmvae.training.report import (
-  PICTURE_DPI,
-  PICTURE_SEED,
-  file_name,
-  result_step,
-)
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -80,6 +73,10 @@ def _of_run(
   argv: list[str], name: str, out: pathlib.Path
 ) -> tuple[Draw, pathlib.Path]:
   """Draws the figure; the file names the step if that is not its result."""
+  import jax
+
+  from fmvae.training.report import PICTURE_SEED, file_name, result_step
+
   run = trained.restore_mixture(argv)
   run.model.require_pictures("a figure needs")
   if _OUT.value is None:
@@ -117,6 +114,8 @@ def _where(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 def main(argv: list[str]) -> None:
   """Draws the figure and writes it."""
+  from fmvae.training.report import PICTURE_DPI
+
   try:
     name = common.needed(_FIGURE)
     if len(argv) > 1:

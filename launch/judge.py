@@ -16,9 +16,7 @@ import sys
 
 from absl import flags
 
-from fmvae import evaluation
 from fmvae.storage import StorageError, storing, write_json
-from fmvae.training.report import file_name, result_step, say_written
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -40,6 +38,9 @@ _STEPS = flags.DEFINE_integer(
 
 def main(argv: list[str]) -> None:
   """Trains the classifier, shows it generated pictures and reports."""
+  from fmvae import evaluation
+  from fmvae.training.report import file_name, result_step, say_written
+
   try:
     run = trained.restore_mixture(argv)
     experiment = trained.experiment_of(run)

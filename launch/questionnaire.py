@@ -13,7 +13,6 @@ import sys
 
 from absl import flags
 
-from fmvae.evaluation import questionnaire
 from fmvae.storage import (
   StorageError,
   read_json,
@@ -47,6 +46,8 @@ _ANSWERS = flags.DEFINE_list(
 
 
 def _export(argv: list[str], workdir: pathlib.Path) -> None:
+  from fmvae.evaluation import questionnaire
+
   run = trained.restore_mixture(argv)
   made = questionnaire.make_questionnaire(
     run.model, run.state, _PICTURES.value, _SEED.value
@@ -61,6 +62,8 @@ def _export(argv: list[str], workdir: pathlib.Path) -> None:
 
 
 def _score(workdir: pathlib.Path, answers: list[str]) -> None:
+  from fmvae.evaluation import questionnaire
+
   path = workdir / "questionnaire_key.json"
   if not path.is_file():
     raise ValueError(f"{path} is not there: export a questionnaire first")

@@ -14,14 +14,17 @@ not finished.
 
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags
 from ml_collections import config_flags
 
-from fmvae import config as config_lib
-from fmvae import experiment, sweep
 from fmvae.storage import clear_partial
 from launch import common
+
+if TYPE_CHECKING:
+  from fmvae.sweep.engines import Engine
+  from fmvae.sweep.plan import Plan, Task
 
 flags.adopt_module_key_flags(common)  # --help shows them too
 _CONFIG = config_flags.DEFINE_config_file(
@@ -63,6 +66,8 @@ _SLURM = flags.DEFINE_list(
 
 def main(argv: list[str]) -> None:
   """Plans, checks, then runs what is not finished."""
+  from fmvae import sweep
+
   common.set_up(argv)
   folder = pathlib.Path(
     _SWEEPDIR.value or common.default_folder(shared=("run",))
@@ -78,7 +83,7 @@ def main(argv: list[str]) -> None:
     sys.exit(f"error: {error}")
   points = {point.workdir: point for point in plan.points}
 
-  def report(task: sweep.plan.Task) -> str:
+  def report(task: "Task") -> str:
     sweep.table.write(plan.points, folder / "table.csv")
     return sweep.table.summary(points[task.workdir])
 
@@ -97,8 +102,11 @@ def main(argv: list[str]) -> None:
     sys.exit("\n".join([f"error: {len(failed)} tasks failed:", *lines]))
 
 
-def _prepare_data(plan: sweep.plan.Plan) -> None:
+def _prepare_data(plan: "Plan") -> None:
   """Prepares every data set once, before several tasks need it."""
+  from fmvae import config as config_lib
+  from fmvae import experiment
+
   seen = set()
   for config in (point.config for point in plan.points):
     d = config.dataset
@@ -112,7 +120,9 @@ def _prepare_data(plan: sweep.plan.Plan) -> None:
       )
 
 
-def _engine(folder: pathlib.Path) -> sweep.engines.Engine:
+def _engine(folder: pathlib.Path) -> "Engine":
+  from fmvae import sweep
+
   if _ENGINE.value == "local":
     return sweep.engines.Local(_PROCESSES.value)
   parameters = {}
@@ -124,7 +134,7 @@ def _engine(folder: pathlib.Path) -> sweep.engines.Engine:
   return sweep.engines.Slurm(_PROCESSES.value, folder, parameters)
 
 
-def _command(task: sweep.plan.Task) -> list[str]:
+def _command(task: "Task") -> list[str]:
   folders = [
     f"--{flag.name}={flag.value and pathlib.Path(flag.value).absolute()}"
     for flag in (common.DATA_DIR, common.MANUAL_DIR, common.COMPILATION_CACHE)

@@ -25,15 +25,11 @@ import os
 import pathlib
 import sys
 
-import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from fmvae import config as config_lib
-from fmvae.data import DataError
-from fmvae.experiment import describe_data
 from fmvae.storage import InUseError, StorageError
-from fmvae.training import checkpoints, host, loop, processes, records
+from fmvae.training import host
 from launch import common
 
 flags.adopt_module_key_flags(common)  # --help shows them too
@@ -94,6 +90,9 @@ _PROCESS_ID = flags.DEFINE_integer(
 
 def main(argv: list[str]) -> None:
   """Builds the experiment, then trains it."""
+  from fmvae.data import DataError
+  from fmvae.training import checkpoints, processes
+
   common.set_up(argv)
   try:
     processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
@@ -120,6 +119,8 @@ def main(argv: list[str]) -> None:
 
 def _end(message: str, code: int) -> None:
   """Ends the program, and does not wait for the other processes of the run."""
+  import jax
+
   print(message, file=sys.stderr, flush=True)
   if jax.process_count() > 1:
     os._exit(code)
@@ -127,6 +128,9 @@ def _end(message: str, code: int) -> None:
 
 
 def _train(argv: list[str]) -> None:
+  from fmvae.experiment import describe_data
+  from fmvae.training import checkpoints, loop, processes, records
+
   workdir = pathlib.Path(_WORKDIR.value or common.default_folder())
   try:
     config = processes.everywhere(lambda: _config(workdir), ValueError)
@@ -162,6 +166,9 @@ def _train(argv: list[str]) -> None:
 
 def _config(workdir: pathlib.Path) -> ConfigDict:
   """What the flags say, or else the run that the workdir holds; valid."""
+  from fmvae import config as config_lib
+  from fmvae.training import records
+
   if (workdir / "config.json").exists() and not _RESUME.value:
     raise ValueError(
       f"--noresume: workdir {workdir} holds a run. Choose another --workdir."

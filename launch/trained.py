@@ -1,15 +1,16 @@
 """The run that a program looks at, as its flags say."""
 
 import pathlib
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from fmvae import config as config_lib
-from fmvae import experiment as experiment_lib
-from fmvae.experiment import Experiment
-from fmvae.trained import Trained, load
-from fmvae.training import host, records
+from fmvae.training import host
 from launch import common
+
+if TYPE_CHECKING:
+  from fmvae.experiment import Experiment
+  from fmvae.trained import Trained
 
 flags.adopt_module_key_flags(common)
 _WORKDIR = flags.DEFINE_string(
@@ -36,35 +37,42 @@ def workdir() -> pathlib.Path:
   return pathlib.Path(common.needed(_WORKDIR))
 
 
-def restore(argv: list[str]) -> Trained:
+def restore(argv: list[str]) -> "Trained":
   """The model of the run, at the step that --checkpoint names.
 
   Raises:
     ValueError: --workdir names no run, or one without such a state.
   """
+  from fmvae.trained import load
+
   common.set_up(argv)
   run = load(workdir(), _CHECKPOINT.value)
   host.end_if_told()
   return run
 
 
-def restore_mixture(argv: list[str]) -> Trained:
+def restore_mixture(argv: list[str]) -> "Trained":
   """As `restore`, of a run whose prior has components to draw.
 
   Raises:
     ValueError: also where it has none yet, or never will.
   """
+  from fmvae import config as config_lib
+
   run = restore(argv)
   config_lib.named(f"{workdir()}: ", run.require_factors)
   return run
 
 
-def experiment_of(run: Trained) -> Experiment:
+def experiment_of(run: "Trained") -> "Experiment":
   """The run with its data, which are read as for training.
 
   Raises:
     ValueError: they are not there, or others than those that it trained on.
   """
+  from fmvae import experiment as experiment_lib
+  from fmvae.training import records
+
   experiment = experiment_lib.build(
     run.config,
     data_dir=common.DATA_DIR.value,
