@@ -11,13 +11,10 @@ factors.json and, as a picture, factors.png in the folder of the run.
 import dataclasses
 import sys
 
-import jax
-import numpy as np
 from absl import flags
 
-from fmvae import evaluation, figures
+from fmvae import figures
 from fmvae.storage import StorageError, storing, write_json
-from fmvae.training.report import file_name, result_step, say_written
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
@@ -26,6 +23,12 @@ _DPI = 150
 
 def main(argv: list[str]) -> None:
   """Scores the factors, prints and writes."""
+  import jax
+  import numpy as np
+
+  from fmvae import evaluation
+  from fmvae.training.report import file_name, result_step, say_written
+
   try:
     run = trained.restore_mixture(argv)
     test = trained.experiment_of(run).test
