@@ -95,6 +95,8 @@ def adapt(
     config.batch_size = 8
     config.init_encodings = max(of_factor for _, of_factor in config.factors)
     config.log_every = 2
+    if not config.patience:
+      config.evaluate_every = None  # scoring takes longer than these steps
     held = config.dataset.validation = min(config.dataset.validation, 20)
     if config.dataset.resplit:
       config.dataset.resplit = (2 * config.init_encodings + held, 20)
@@ -312,7 +314,8 @@ def _check_numbers(config: ConfigDict) -> None:
   ):
     _check_integer(field, config[field], 1, _MOST_STEPS)
   for field in ("evaluate_every", "kl_anneal_steps", "patience"):
-    _check_integer(field, config[field], 0, _MOST_STEPS)
+    if config[field] is not None or field != "evaluate_every":
+      _check_integer(field, config[field], 0, _MOST_STEPS)
   _check_integer("seed", config.seed, 0, 2**32 - 1)  # of a JAX key
   for field in ("split_seed", "binarisation_seed", "validation_seed"):
     if config.dataset[field] is not None or field != "validation_seed":

@@ -39,8 +39,12 @@ class Design:
   phases: tuple[Phase, ...]  # those that have steps, in order
 
   def has_seen_all(self, steps: int) -> bool:
-    """Whether so many steps take as many images as there are to train on."""
-    return steps * self.config.batch_size >= self.spec.num_train
+    """Whether so many steps take all images, and as many as a mixture begins at.
+
+    Those of a smoke run do not, however few images there are.
+    """
+    num = max(self.spec.num_train, self.config.init_encodings)
+    return steps * self.config.batch_size >= num
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -166,7 +166,9 @@ FIELDS: dict[str, Any] = {
   ),
   "log_every": Field(100, "Steps between rows of metrics."),
   "evaluate_every": Field(
-    0, "Steps between evaluations; 0: the ends of the phases."
+    0,
+    "Steps between evaluations; 0: the ends of the phases; None: the end alone.",
+    any_kind=True,
   ),
   "patience": Field(
     0,

@@ -42,6 +42,8 @@ def _read(run: "Trained") -> "tuple[np.ndarray, list[str]]":
   from fmvae import experiment as experiment_lib
 
   if _IMAGES.value is not None:
+    if flags.FLAGS["split"].present:
+      raise ValueError("--split is for the run's data set, without --images")
     path = pathlib.Path(_IMAGES.value)
     if path.is_dir():
       run.model.require_pictures("a folder of --images needs")

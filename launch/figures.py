@@ -64,6 +64,8 @@ def _of_table(name: str, path: pathlib.Path) -> Draw:
   try:
     with path.open(newline="") as file:
       rows = list(csv.DictReader(file))
+  except FileNotFoundError:
+    raise ValueError(f"--table {path} is not there") from None
   except (UnicodeDecodeError, csv.Error):
     raise ValueError(f"--table {path} is not a CSV file") from None
   return functools.partial(figures.get(name), rows)
@@ -122,6 +124,8 @@ def main(argv: list[str]) -> None:
       raise ValueError(f"unexpected argument {argv[1]!r}")
     if name != "4" and (_COMPONENTS.value or _FACTOR.value):
       raise ValueError("--components and --factor are for --figure=4 alone")
+    if _TABLE.value and name not in figures.OF_A_TABLE:
+      raise ValueError("--table is for --figure=3 alone")
     if name in figures.OF_A_TABLE:
       table = pathlib.Path(common.needed(_TABLE))
       out = _where(table.parent, name)

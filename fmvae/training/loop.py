@@ -225,7 +225,10 @@ class _Run:
     if experiment.validation:
       self.judge, self.judging = "validation", experiment.validation
     self.timetable = Timetable(
-      config.log_every, config.evaluate_every, config.checkpoint_every
+      config.log_every,
+      config.evaluate_every,
+      config.checkpoint_every,
+      self.total,
     )
     self.calls = 0
     self.newest_result: tuple[int, Evaluation] | None = None

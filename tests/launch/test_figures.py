@@ -119,6 +119,7 @@ def test_options_of_a_figure_of_a_run(finished, tmp_path):
     (*four, "--out=nowhere/a.png"),
     (*four, "--out=a.xyz"),
     (*flags, "--figure=samples", "--components=3"),
+    (*four, "--table=a.csv"),
   ) == [
     None,
     None,
@@ -133,6 +134,7 @@ def test_options_of_a_figure_of_a_run(finished, tmp_path):
     "error: --out is in the folder nowhere, which is not there",
     "error: --out must end in .png, .pdf or .svg, got a.xyz",
     "error: --components and --factor are for --figure=4 alone",
+    "error: --table is for --figure=3 alone",
   ]
   assert (workdir / "samples.png").read_bytes() == by_training
   assert is_png(all_six)
@@ -180,7 +182,7 @@ def test_errors_of_tables_and_runs(prepared, tmp_path, table):
     "after step 4,",
     f"error: {tmp_path / '4'}: the run is at step 4; its mixture begins "
     "after step 4,",
-    "error: [Errno 2] No such file or directory: 'no.csv'",
+    "error: --table no.csv is not there",
     "error: --table is needed: a CSV file that launch.sweep has made.",
     "error: --workdir is needed: the folder of a run that launch.train has",
     "error: workdir launch holds no run",

@@ -95,6 +95,10 @@ def test_train_then_evaluate(prepared, tmp_path):
   assert "samples.png" in trained.stdout
   saved = json.loads((tmp_path / "run" / "config.json").read_text())
   assert saved["seed"] == 3
+  rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+  scored = [row for row in map(json.loads, rows) if row["split"] == "test"]
+  assert [row["step"] for row in scored] == [12]
+  assert "collapsed" not in trained.stderr
   first = json.loads((tmp_path / "run" / "results.json").read_text())
   # Without --config the workdir's own is taken, not that of the default file.
   cache = tmp_path / "cache"
@@ -140,6 +144,8 @@ def test_train_then_evaluate(prepared, tmp_path):
     ("judge", [], "error: --workdir is needed: the folder of a run"),
     ("train", ["stray"], "unexpected argument 'stray'"),
     ("evaluate", ["--workdir=nowhere"], "nowhere holds no run"),
+    ("judge", ["--workdir=tests"], "error: workdir tests holds no run"),
+    ("encode", ["--workdir=tests"], "error: --out is needed"),
   ],
 )
 def test_bad_flags_cost_one_sentence(module, flags, message):

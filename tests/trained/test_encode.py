@@ -78,6 +78,7 @@ def test_codes_of_any_images(tiny, tmp_path):
     line("nowhere", "b.csv"),
     line("images.npz", "b.txt"),
     line("images.npz", "no/b.csv"),
+    (*line("images.npz", "b.csv"), "--split=test"),
     (f"--out={tmp_path / 'b.csv'}",),
     (run,),
   ]
@@ -94,6 +95,7 @@ def test_codes_of_any_images(tiny, tmp_path):
       "nowhere is not there",
       "--out must end in .npz or .csv",
       "no, which is not there",
+      "--split is for the run's data set, without --images",
       "--workdir is needed: the folder of a run that launch.train has made.",
       "--out is needed: the .npz or .csv file to write.",
     ],

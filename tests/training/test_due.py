@@ -3,7 +3,7 @@
 from fmvae.training import records
 from fmvae.training.due import Due, Timetable
 
-TABLE = Timetable(log_every=2, evaluate_every=3, save_every=5)
+TABLE = Timetable(log_every=2, evaluate_every=3, save_every=5, total=120)
 
 
 def test_each_thing_has_its_period():
@@ -22,13 +22,19 @@ def test_everything_is_due_at_the_end_of_a_phase():
 
 
 def test_without_a_period_it_is_due_at_the_end_alone():
-  table = Timetable(log_every=2, evaluate_every=0, save_every=5)
+  table = Timetable(log_every=2, evaluate_every=0, save_every=5, total=120)
   assert not any(table.after(s, 99).evaluate for s in range(1, 99))
   assert table.after(99, 99).evaluate
 
 
+def test_an_evaluation_may_be_due_at_the_end_of_the_run_alone():
+  table = Timetable(log_every=2, evaluate_every=None, save_every=5, total=9)
+  assert table.after(4, end=4) == Due(True, False, True)
+  assert table.after(9, end=9) == Due(True, True, True)
+
+
 def test_next_is_the_first_step_at_which_something_is_due():
-  for table in (TABLE, Timetable(4, 0, 7)):
+  for table in (TABLE, Timetable(4, 0, 7, 120), Timetable(4, None, 7, 41)):
     for step in range(40):
       wanted = next(s for s in range(step + 1, 99) if table.after(s, 41))
       assert table.next(step, 41) == (wanted if step < 41 else 41)

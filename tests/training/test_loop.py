@@ -23,7 +23,7 @@ from fmvae.training import checkpoints, loop, processes, records
 def small(prepared, **fields):
   config = digits.get_config("smoke")
   config.network.hidden = (16,)
-  config.update_from_flattened_dict(fields)
+  config.update_from_flattened_dict({"evaluate_every": 0} | fields)
   return experiment.build(config, data_dir=prepared)
 
 
@@ -194,11 +194,14 @@ def test_a_collapse_is_told_at_the_end_and_of_no_smoke_run(
   (factor,) = state.prior.factors
   one = dataclasses.replace(factor, c=factor.c.at[0].set(1e9))
   state = state.replace(prior=dataclasses.replace(state.prior, factors=(one,)))
-  # The mixture of 8 steps has seen 64 images: not all, then all of them.
-  for num_train, times in ((1500, 0), (64, 1)):
+  # The mixture of 8 steps has seen 64 images: not all; all, but not as many as
+  # it began at; all of them.
+  for num_train, begin, times in ((1500, 20, 0), (64, 65, 0), (64, 64, 1)):
     spec = dataclasses.replace(exp.spec, num_train=num_train)
-    of_spec = dataclasses.replace(exp, spec=spec)
-    place = tmp_path / str(num_train)
+    config = exp.config.copy_and_resolve_references()
+    config.init_encodings = begin
+    of_spec = dataclasses.replace(exp, spec=spec, config=config)
+    place = tmp_path / f"{num_train}_{begin}"
     loop.prepare(of_spec, place, jax.devices()[:1])
     with checkpoints.Checkpoints(place, keep=1) as saved:
       saved.save(checkpoints.Saved(state))
