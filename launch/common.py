@@ -112,7 +112,7 @@ def needed(flag: flags.FlagHolder) -> Any:
     ValueError: it is not given; says what it is.
   """
   if flag.value is None:
-    what = flags.FLAGS[flag.name].help
+    what, *_ = flags.FLAGS[flag.name].help.splitlines()
     raise ValueError(f"--{flag.name} is needed: {what[0].lower()}{what[1:]}")
   return flag.value
 

@@ -172,6 +172,7 @@ def test_errors_of_tables_and_runs(prepared, tmp_path, table):
     ("--figure=4", "--workdir=launch"),
     ("--figure=4", "--workdir=nowhere"),
     ("--figure=3", "stray"),
+    (),
   )
   starts = [
     "error: rows must have the key 'run', got ['K', 'bound']",
@@ -188,6 +189,7 @@ def test_errors_of_tables_and_runs(prepared, tmp_path, table):
     "error: workdir launch holds no run",
     "error: workdir nowhere holds no run",
     "error: unexpected argument 'stray'",
+    "error: --figure is needed: the number of the figure in the paper, or",
   ]
   for end, start in zip(ends, starts, strict=True):
     assert end.startswith(start)
