@@ -189,7 +189,7 @@ def test_errors_of_tables_and_runs(prepared, tmp_path, table):
     "error: workdir launch holds no run",
     "error: workdir nowhere holds no run",
     "error: unexpected argument 'stray'",
-    "error: --figure is needed: the number of the figure in the paper, or",
+    "error: --figure is needed: <1|3|4|5|6|8|9|10|samples>: The number of",
   ]
   for end, start in zip(ends, starts, strict=True):
     assert end.startswith(start)
