@@ -39,7 +39,7 @@ class Design:
   phases: tuple[Phase, ...]  # those that have steps, in order
 
   def has_seen_all(self, steps: int) -> bool:
-    """Whether so many steps take all images, and as many as a mixture begins at.
+    """Whether so many steps take all images, as many as a mixture begins at.
 
     Those of a smoke run do not, however few images there are.
     """

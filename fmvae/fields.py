@@ -49,8 +49,8 @@ FIELDS: dict[str, Any] = {
     "split_seed": Field(0, "The seed of a random split."),
     "validation": Field(
       0,
-      "How many training images are held out to choose by: the bound on them is "
-      "what a run is evaluated by until its end.",
+      "How many training images are held out to choose by: the bound on them "
+      "is what a run is evaluated by until its end.",
     ),
     "validation_seed": Field(
       0,
@@ -167,7 +167,8 @@ FIELDS: dict[str, Any] = {
   "log_every": Field(100, "Steps between rows of metrics."),
   "evaluate_every": Field(
     0,
-    "Steps between evaluations; 0: the ends of the phases; None: the end alone.",
+    "Steps between evaluations; 0: the ends of the phases; None: the end "
+    "alone.",
     any_kind=True,
   ),
   "patience": Field(
