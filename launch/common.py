@@ -68,7 +68,10 @@ def run(
 
   def parse(argv: list[str]) -> list[str]:
     if _HELP & set(argv[1:]):
-      print(_help(main, default_config is not None))
+      try:
+        print(_help(main, default_config is not None), flush=True)
+      except BrokenPipeError:  # of `--help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
       sys.exit()
     if default_config is None:
       return _parse(argv)
