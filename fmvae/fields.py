@@ -87,8 +87,8 @@ FIELDS: dict[str, Any] = {
   "network": {
     "name": Field(
       "mlp",
-      "The pair of networks: 'mlp', 'conv', 'conv28', 'conv64', or 'auto', "
-      "without options, the one that fits.",
+      "The pair of networks: 'mlp', 'gated_mlp', 'conv', 'conv28', 'conv64', "
+      "or 'auto', without options, the one that fits.",
     ),
     "hidden": Field(
       (512, 512),
