@@ -88,7 +88,8 @@ FIELDS: dict[str, Any] = {
     "name": Field(
       "mlp",
       "The pair of networks: 'mlp', 'gated_mlp', 'conv', 'conv28', 'conv64', "
-      "or 'auto', without options, the one that fits.",
+      "'auto', without options, the one that fits, or 'my_module:make', a "
+      "Python object of your own, as for the likelihood and the prior.",
     ),
     "hidden": Field(
       (512, 512),

@@ -15,30 +15,21 @@ import sys
 from absl import flags
 
 from fmvae.storage import StorageError, storing
-from fmvae.trained import export
 from launch import common, trained
 
 flags.adopt_module_key_flags(trained)  # --help shows them too
-_WORKDIR = flags.DEFINE_string(
-  "workdir",
-  None,
-  "The folder of a run that launch.train has made.",
-  required=True,
-)
-_OUT = flags.DEFINE_string(
-  "out", None, "The folder for the files; it is made.", required=True
-)
+_OUT = flags.DEFINE_string("out", None, "The folder for the files; it is made.")
 _FORMAT = flags.DEFINE_enum(
   "format",
   "jax",
-  export.FORMATS,
+  ["jax", "onnx"],
   "'jax', programs for CPU, CUDA and TPU that jax.export.deserialize reads, or "
   "'onnx'.",
 )
 _DTYPE = flags.DEFINE_enum(
   "dtype",
   "uint8",
-  export.DTYPES,
+  ["uint8", "float32"],
   "What the encoder takes of pictures: 'uint8' from 0 to 255, or 'float32' "
   "from 0 to 1. Vectors are float32.",
 )
@@ -51,9 +42,9 @@ _READ = {
 
 def main(argv: list[str]) -> None:
   """Restores a model and writes the files."""
-  out = pathlib.Path(_OUT.value)
   try:
-    run = trained.restore(argv, pathlib.Path(_WORKDIR.value))
+    out = pathlib.Path(common.needed(_OUT))
+    run = trained.restore(argv)
     with storing(out, trained.ADVICE):
       files = run.export(out, _FORMAT.value, dtype=_DTYPE.value)
   except (StorageError, ValueError) as error:
