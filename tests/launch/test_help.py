@@ -43,7 +43,7 @@ def test_a_meaning_has_every_choice(field, ask):
   with pytest.raises(ValueError, match="must be one of") as refused:
     ask()
   (choices,) = re.findall(r"one of (.*), got", str(refused.value))
-  for name in re.findall(r"\w+", choices):
+  for name in re.findall(r"'(\w+)'", choices):
     assert f"'{name}'" in dict(fields.flat())[field].meaning
 
 
