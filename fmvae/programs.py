@@ -33,10 +33,12 @@ def _run(name: str) -> None:
 
 encode = functools.partial(_run, "encode")
 evaluate = functools.partial(_run, "evaluate")
+explore = functools.partial(_run, "explore")
 export = functools.partial(_run, "export")
 factors = functools.partial(_run, "factors")
 figures = functools.partial(_run, "figures")
 judge = functools.partial(_run, "judge")
 questionnaire = functools.partial(_run, "questionnaire")
+report = functools.partial(_run, "report")
 sweep = functools.partial(_run, "sweep")
 train = functools.partial(_run, "train")

@@ -46,7 +46,7 @@ def restore(argv: list[str]) -> "Trained":
   from fmvae.trained import load
 
   common.set_up(argv)
-  run = load(workdir(), _CHECKPOINT.value)
+  run = load(str(workdir()), _CHECKPOINT.value)  # or a name
   host.end_if_told()
   return run
 
@@ -62,6 +62,20 @@ def restore_mixture(argv: list[str]) -> "Trained":
   run = restore(argv)
   config_lib.named(f"{workdir()}: ", run.require_factors)
   return run
+
+
+def page_to_write(asked: str | None, default: pathlib.Path) -> pathlib.Path:
+  """The .html file that --out asks for, or the default.
+
+  Raises:
+    ValueError: it is another file, or in a folder that is not there.
+  """
+  out = default if asked is None else pathlib.Path(asked)
+  if out.suffix != ".html":
+    raise ValueError(f"--out must end in .html, got {out}")
+  if asked is not None and not out.parent.is_dir():
+    raise ValueError(f"--out is in the folder {out.parent}, which is not there")
+  return out
 
 
 def experiment_of(run: "Trained") -> "Experiment":

@@ -20,7 +20,7 @@ FLOORS = (
   ("fmvae.evaluation", "fmvae.figures"),
   ("fmvae.training",),
   ("fmvae.trained",),
-  ("fmvae.sweep", "fmvae.programs"),
+  ("fmvae.explorer", "fmvae.programs", "fmvae.sweep"),
   ("launch",),
   ("experiments",),
 )

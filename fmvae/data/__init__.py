@@ -17,7 +17,7 @@ from fmvae.data.arrays import (
   to_images,
 )
 from fmvae.data.batches import Batch, batch_indices, keep_labels
-from fmvae.data.catalogue import ARRAYS, DATASETS, load
+from fmvae.data.catalogue import ARRAYS, DATASETS, load, may_be_shown
 from fmvae.data.feeds import Feed, feed
 from fmvae.data.imagesets import (
   Images,
@@ -58,6 +58,7 @@ __all__ = [
   "is_nearly_binary",
   "keep_labels",
   "load",
+  "may_be_shown",
   "npz_arrays",
   "read_pictures",
   "resize_area",

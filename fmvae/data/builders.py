@@ -18,12 +18,15 @@ class Described:
     SPLITS: names of the splits.
     SOURCE_FILES: original files that it is prepared from.
     DOWNLOADED: whether TFDS can fetch them; else a person has to.
+    MAY_BE_SHOWN: whether its licence lets pictures be passed on; None where
+      that is for a person to say.
     fit: what is made of an image of `to_array`.
   """
 
   SPLITS: tuple[str, ...] = ("train", "test")
   SOURCE_FILES: tuple[str, ...] = ()
   DOWNLOADED = False
+  MAY_BE_SHOWN: bool | None = None
   fit = Fit()
 
   @classmethod

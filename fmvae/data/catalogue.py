@@ -301,6 +301,17 @@ def _prepare_by_catalogue(
     ) from error
 
 
+def may_be_shown(name: str) -> bool | None:
+  """Whether a data set's licence lets its pictures be passed on.
+
+  None where nobody here knows: your own, and most of the TFDS catalogue.
+  """
+  if name not in _BUILDERS | _PREPARED_HERE:
+    return None
+  allowed: bool | None = _described(name).MAY_BE_SHOWN
+  return allowed
+
+
 def _described(name: str | type[Described]) -> Any:
   """The class of the builder."""
   if not isinstance(name, str):

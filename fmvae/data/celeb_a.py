@@ -37,6 +37,7 @@ class CelebA(  # type: ignore[call-arg]
 
   name = "celeb_a"
   SPLITS = ("train", "validation", "test")  # 0, 1, 2 in the partition file
+  MAY_BE_SHOWN = False
   SOURCE_FILES = (
     "img_align_celeba.zip",
     "list_attr_celeba.txt",

@@ -24,6 +24,7 @@ class UciDigits(  # type: ignore[call-arg]
   """
 
   VERSION = tfds.core.Version("1.0.0")
+  MAY_BE_SHOWN = True  # CC BY 4.0
 
   def _info(self):
     return tfds.core.DatasetInfo(

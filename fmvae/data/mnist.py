@@ -31,6 +31,7 @@ class MNIST(  # type: ignore[call-arg]
     "t10k-labels-idx1-ubyte.gz",
   )
   DOWNLOADED = True
+  MAY_BE_SHOWN = True  # CC BY-SA 3.0, as Fashion-MNIST (MIT) and KMNIST may
   url_infos = tfds.image_classification.MNIST.url_infos
 
   def _split_generators(self, dl_manager):

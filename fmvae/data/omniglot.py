@@ -49,6 +49,7 @@ class Omniglot(  # type: ignore[call-arg]
     "small2": 3_120,
   }
   DOWNLOADED = True
+  MAY_BE_SHOWN = True  # MIT
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
     "Optional, where there is no network: "
     f"{', '.join(SOURCE_FILES)}"

@@ -86,6 +86,7 @@ class Shapes(  # type: ignore[call-arg]
   """
 
   VERSION = tfds.core.Version("1.0.0")
+  MAY_BE_SHOWN = True  # drawn by this project
 
   @classmethod
   def check_variant(cls, name: str) -> None:
