@@ -54,12 +54,14 @@ _WORDS = (
 # Flags beside the config's, by program, with a value of the right type.
 _FLAGS: Mapping[str, Mapping[str, Any]] = {
   "evaluate": {"samples": 1, "importance_samples": 1, "checkpoint": "newest"},
+  "explore": {"checkpoint": "newest", "out": "page.html"},
   "figures": {
     **{"figure": 4, "factor": 0, "components": (1, 2), "checkpoint": "best"},
     "out": "figure.png",
   },
   "judge": {"pictures": 10, "steps": 10},
   "questionnaire": {"pictures": 10, "seed": 0, "answers": "a.json"},
+  "report": {"out": "page.html"},
   "train": {"steps_per_call": 1, "pretrained": "a", "process_id": 0},
 }
 
