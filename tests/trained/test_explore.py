@@ -19,6 +19,7 @@ def test_what_the_programs_refuse(tiny):
   for program, flag, sentence in (
     ("explore", "--out=page.txt", "--out must end in .html, got page.txt"),
     ("report", "--out=nowhere/a.html", "the folder nowhere, which is not"),
+    ("report", "--checkpoint=best", "--checkpoint is for no report"),
   ):
     done = run(program, f"--workdir={tiny[1]}", flag)
     assert done.returncode == 1
