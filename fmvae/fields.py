@@ -13,6 +13,7 @@ class Field(NamedTuple):
   default: Any
   meaning: str
   any_kind: bool = False  # it takes other kinds of value too, such as None
+  added: bool = False  # later: runs that know nothing of it have the default
 
 
 FIELDS: dict[str, Any] = {
@@ -51,12 +52,14 @@ FIELDS: dict[str, Any] = {
       0,
       "How many training images are held out to choose by: the bound on them "
       "is what a run is evaluated by until its end.",
+      added=True,
     ),
     "validation_seed": Field(
       0,
       "The seed by which they are drawn; None takes the last ones, as in the "
       "literature on MNIST.",
       any_kind=True,
+      added=True,
     ),
     "test_fraction": Field(
       0.1,
@@ -177,6 +180,7 @@ FIELDS: dict[str, Any] = {
     "Evaluations of the last phase without a better bound on the validation "
     "images after which it ends; the best checkpoint is then the result; 0: "
     "never.",
+    added=True,
   ),
   "checkpoint_every": Field(10_000, "Steps between checkpoints."),
   "keep_checkpoints": Field(

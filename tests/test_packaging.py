@@ -45,7 +45,7 @@ def test_every_program_is_a_command(wheel):
   programs = {
     file.stem
     for file in (ROOT / "launch").glob("*.py")
-    if "__main__" in file.read_text()
+    if 'if __name__ == "__main__":' in file.read_text()
   }
   assert {"train", "encode"} <= programs
   assert set(lines[1:]) == {

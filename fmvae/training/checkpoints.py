@@ -254,7 +254,7 @@ class Checkpoints:
 
   def _check_config(self, step: int, record: dict[str, Any]) -> None:
     kept = record.get("config")
-    if kept and self._config and kept != self._config:
+    if kept and self._config and (kept := records.ADDED | kept) != self._config:
       raise CheckpointError(
         f"{self._folder.parent / 'config.json'} is not the config with which "
         f"step {step} was reached ("

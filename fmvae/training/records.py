@@ -22,7 +22,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
-from fmvae import prior
+from fmvae import fields, prior
 from fmvae.evaluation.assigned import by_factor
 from fmvae.evaluation.collapse import num_used, perplexity
 from fmvae.experiment import DataSpec
@@ -36,6 +36,12 @@ from fmvae.storage import (
   write_text,
 )
 
+# What a run from before these fields has, as JSON gives it back.
+ADDED = {
+  name: json.loads(json.dumps(field.default))
+  for name, field in fields.flat()
+  if field.added
+}
 _FILES = (
   "config.json",
   "data.json",
@@ -151,7 +157,7 @@ def _commit() -> str:
 
 
 def read_config(workdir: pathlib.Path) -> ConfigDict:
-  """The resolved config of a run.
+  """The resolved config of a run, with defaults for fields added since.
 
   Raises:
     ValueError: the folder holds no run, or its config.json is damaged.
@@ -164,7 +170,15 @@ def read_config(workdir: pathlib.Path) -> ConfigDict:
       "--workdir that launch.train was given."
     )
   try:
-    return ConfigDict(read_json(path), type_safe=False)
+    config = ConfigDict(read_json(path), type_safe=False)
+    for name, default in ADDED.items():
+      *parents, last = name.split(".")
+      group = config
+      for parent in parents:
+        group = group.get(parent)
+      if isinstance(group, ConfigDict) and last not in group:
+        group[last] = default
+    return config
   except (ValueError, RecursionError) as error:
     raise ValueError(
       f"{path} cannot be read ({error}). Restore it, or choose another "

@@ -49,6 +49,23 @@ def test_a_file_in_the_place_of_a_folder_is_named(name, tmp_path):
       look(tmp_path)
 
 
+def test_a_run_from_before_a_field_has_its_default(tmp_path):
+  config = config_lib.default().copy_and_resolve_references()
+  with config.unlocked():
+    del config.patience, config.dataset.validation
+  records.write_config(tmp_path, config)
+  (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+  assert records.flat(records.read_config(tmp_path)) == (
+    records.flat(config_lib.default())
+  )
+  hold(tmp_path)  # it goes on
+  with config.unlocked():
+    del config.seed  # which it always had
+  records.write_config(tmp_path, config)
+  with pytest.raises(ValueError, match=r"config\.seed"):
+    hold(tmp_path)
+
+
 def hold(workdir, **fields):
   config = config_lib.default()
   config.update(fields)
