@@ -111,7 +111,7 @@ def main(argv: list[str]) -> None:
       raise ValueError(
         f"--out is in the folder {out.parent}, which is not there"
       )
-    run = trained.restore(argv)
+    run = trained.restore(argv, released=True)
     images, names = _read(run)
     arrays = _describe(run, images, names)
     with storing(out.parent, trained.ADVICE), replacing(out) as temporary:

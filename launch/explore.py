@@ -74,7 +74,7 @@ def main(argv: list[str]) -> None:
     is_run = folder.is_dir()  # or else a model that comes along
     default = (folder if is_run else pathlib.Path()) / "explorer.html"
     out = trained.page_to_write(_OUT.value, default)
-    run = trained.restore_mixture(argv)
+    run = trained.restore_mixture(argv, released=True)
     if _OUT.value is None and is_run:
       last = result_step(folder, run.total)
       out = out.with_name(file_name(out.name, run.step, last))

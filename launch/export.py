@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
   """Restores a model and writes the files."""
   try:
     out = pathlib.Path(common.needed(_OUT))
-    run = trained.restore(argv)
+    run = trained.restore(argv, released=True)
     with storing(out, trained.ADVICE):
       files = run.export(out, _FORMAT.value, dtype=_DTYPE.value)
   except (StorageError, ValueError) as error:

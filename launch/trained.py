@@ -37,8 +37,13 @@ def workdir() -> pathlib.Path:
   return pathlib.Path(common.needed(_WORKDIR))
 
 
-def restore(argv: list[str]) -> "Trained":
+def restore(argv: list[str], *, released: bool = False) -> "Trained":
   """The model of the run, at the step that --checkpoint names.
+
+  Args:
+    argv: what `app.run` passes.
+    released: whether --workdir may name a model that comes along; not where
+      the program writes into the folder.
 
   Raises:
     ValueError: --workdir names no run, or one without such a state.
@@ -46,12 +51,13 @@ def restore(argv: list[str]) -> "Trained":
   from fmvae.trained import load
 
   common.set_up(argv)
-  run = load(str(workdir()), _CHECKPOINT.value)  # or a name
+  folder = workdir()
+  run = load(str(folder) if released else folder, _CHECKPOINT.value)
   host.end_if_told()
   return run
 
 
-def restore_mixture(argv: list[str]) -> "Trained":
+def restore_mixture(argv: list[str], *, released: bool = False) -> "Trained":
   """As `restore`, of a run whose prior has components to draw.
 
   Raises:
@@ -59,7 +65,7 @@ def restore_mixture(argv: list[str]) -> "Trained":
   """
   from fmvae import config as config_lib
 
-  run = restore(argv)
+  run = restore(argv, released=released)
   config_lib.named(f"{workdir()}: ", run.require_factors)
   return run
 
