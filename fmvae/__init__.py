@@ -8,8 +8,6 @@ is first used.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from fmvae import extras
-
 if TYPE_CHECKING:
   from fmvae import prior
   from fmvae.trained import Trained, fit, load
@@ -23,6 +21,8 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'fmvae' has no attribute {name!r}")
   if name == "prior":
     return importlib.import_module("fmvae.prior")
+  from fmvae import extras
+
   with extras.needed(f"fmvae.{name}"):
     return getattr(importlib.import_module("fmvae.trained"), name)
 

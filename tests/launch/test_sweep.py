@@ -162,7 +162,7 @@ def test_another_or_unfinished_pretraining_is_refused(prepared, tmp_path):
   ("flags", "message"),
   [
     (
-      ["--config.num_components=(0,)"],
+      ["--config.num_components=(-1,)"],
       "config.num_components must be different",
     ),
     (
