@@ -117,6 +117,7 @@ def pretraining(config: ConfigDict) -> ConfigDict:
     "prior",
     "hyperprior",
     "svi",
+    "encode_again",
     "delta",
     "kl_z_weight",
     "named_learning_rate",

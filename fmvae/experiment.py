@@ -375,6 +375,7 @@ def _phases(
   shared |= {
     "prior": prior,
     "updates_prior": prior.updates,
+    "encodes_again": config.encode_again,
     "step_size": phases_lib.robbins_monro(**svi),
   }
   prior_end = steps.pretrain + steps.prior

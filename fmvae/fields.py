@@ -152,6 +152,13 @@ FIELDS: dict[str, Any] = {
       any_kind=True,
     ),
   },
+  "encode_again": Field(
+    True,
+    "Whether the prior is updated from the batch encoded anew, after the "
+    "networks' step (Sec. 2.4.3). With False it takes the encodings of that "
+    "step, which are older by it: cheaper, by all that we measured no worse.",
+    added=True,
+  ),
   "delta": Field(
     ((0.0, 1000.0),),
     "Delta of eq. 8 over the joint phase: points (fraction of the phase, "

@@ -31,6 +31,8 @@ COMPARISONS = {
   "mixture": "training",
   "components": "training",
   "waiting": "training",
+  "programs": "programs",
+  "watching": "programs",
   "devices": "training",
   "fitting": "fitting",
   "starting": "starting",

@@ -7,11 +7,16 @@ of stride 2, PyTorch the top and left one: the mirror image of one network is
 the other, so `load` mirrors the kernels and `images` the pictures.
 """
 
-from collections.abc import Iterator, Mapping
+import csv
+import itertools
+import math
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from ml_collections import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -66,32 +71,55 @@ def conv28(latent_dim: int) -> tuple[nn.Module, nn.Module]:
   return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
 
-def conv64(latent_dim: int, width: int) -> tuple[nn.Module, nn.Module]:
-  """Encoder and decoder of `networks/conv64.py`, for 64x64 RGB."""
+def conv64(
+  latent_dim: int, width: int, side: int
+) -> tuple[nn.Module, nn.Module]:
+  """Encoder and decoder of `networks/conv64.py`, for 64x64 or 32x32 RGB."""
+  widths = [width, 2 * width, 4 * width, 8 * width][: 4 if side == 64 else 3]
   encoder, channels = [], 3
-  for features in (width, 2 * width, 4 * width, 8 * width):
+  for features in widths:
     encoder += _conv(channels, features, 2)
     channels = features
   encoder += [nn.Flatten(), nn.Linear(16 * channels, 2 * latent_dim)]
   decoder: list[nn.Module] = [nn.Linear(latent_dim, 16 * channels), nn.ReLU()]
   decoder.append(nn.Unflatten(1, (channels, 4, 4)))
-  for features in (8 * width, 4 * width, 2 * width):
+  for features in widths[:0:-1]:
     decoder += _conv_transpose(channels, features, 2)
     channels = features
   decoder += _conv_transpose(channels, 6, 2)[:1]
   return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
 
+def mlp(
+  latent_dim: int, hidden: Sequence[int], pixels: int
+) -> tuple[nn.Module, nn.Module]:
+  """Encoder and decoder of `networks/mlp.py`, of flat images."""
+
+  def network(*sizes: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(sizes):
+      layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+  return (
+    network(pixels, *hidden, 2 * latent_dim),
+    network(latent_dim, *reversed(hidden), pixels),
+  )
+
+
 def load(network: nn.Module, params: Mapping[str, Any]) -> None:
   """Takes over the parameters of a Flax encoder or decoder."""
   layers = [x for x in network if next(x.parameters(), None) is not None]
   names = sorted(params, key=lambda name: ("Dense" in name, name))
+  flat = all(isinstance(layer, nn.Linear) for layer in layers)
   is_decoder = isinstance(layers[0], nn.Linear)
-  if is_decoder:
+  if is_decoder and not flat:
     names = [names[-1], *names[:-1]]
   for layer, name in zip(layers, names, strict=True):
     kernel, bias = (np.array(params[name][x]) for x in ("kernel", "bias"))
-    if isinstance(layer, nn.Conv2d):
+    if flat:
+      kernel = kernel.T
+    elif isinstance(layer, nn.Conv2d):
       kernel = kernel[::-1, ::-1].transpose(3, 2, 0, 1)
     elif isinstance(layer, nn.ConvTranspose2d):  # its taps run backwards
       kernel = kernel.transpose(2, 3, 0, 1)
@@ -112,8 +140,10 @@ def _mirrored_features(x: np.ndarray) -> np.ndarray:
   return x.transpose(0, 3, 1, 2).reshape(len(x), -1)
 
 
-def images(x: Any) -> Tensor:
-  """Flax's `[B, H, W, C]` as PyTorch's mirrored `[B, C, H, W]`."""
+def images(x: Any, flat: bool = False) -> Tensor:
+  """Flax's `[B, H, W, C]` as PyTorch's: mirrored `[B, C, H, W]`, or flat."""
+  if flat:
+    return torch.from_numpy(np.array(x).reshape(len(x), -1))
   mirrored = np.asarray(x)[:, ::-1, ::-1].transpose(0, 3, 1, 2)
   return torch.from_numpy(mirrored.copy()).contiguous(
     memory_format=torch.channels_last
@@ -199,40 +229,48 @@ class Prior:
 
 
 class Trainer:
-  """A model and its optimiser, from the state of ours.
+  """A model and its optimiser, from a state of ours and the config of it.
 
-  The 28x28 pair on binary pixels, or the 64x64 one where a width is given.
+  Pixels are binary, or continuous for the 64x64 pair.
   """
 
   def __init__(
     self,
+    config: ConfigDict,
+    image_shape: tuple[int, int, int],
     state: TrainState,
     *,
     num_data: int,
-    learning_rate: float,
     step_size: float,
-    latent_dim: int,
-    width: int | None,
   ):
-    self.binary = width is None
-    self.latent_dim = latent_dim
-    networks = conv64(latent_dim, width) if width else conv28(latent_dim)
+    latent_dim, options = config.latent_dim, config.network.to_dict()
+    name = options.pop("name")
+    self.flat = name == "mlp"
+    self.binarisation = config.dataset.binarisation
+    self.latent_dim, self.batch_size = latent_dim, config.batch_size
+    networks = {
+      "conv28": lambda: conv28(latent_dim),
+      "conv64": lambda: conv64(latent_dim, side=image_shape[0], **options),
+      "mlp": lambda: mlp(latent_dim, pixels=math.prod(image_shape), **options),
+    }[name]()
     for network, part in zip(networks, ("encoder", "decoder"), strict=True):
       load(network, state.params[part])
     self.encoder, self.decoder = (
       network.to(memory_format=torch.channels_last) for network in networks
     )
     self.prior = Prior(state, num_data, step_size)
-    self.optimizer = torch.optim.Adam(self.parameters(), learning_rate)
+    self.optimizer = torch.optim.Adam(self.parameters(), config.learning_rate)
 
   def parameters(self) -> list[Tensor]:
     """theta and phi."""
     return [*self.encoder.parameters(), *self.decoder.parameters()]
 
   def step(self, batch: Tensor) -> Tensor:
-    """Draws what is random and trains on uint8 images `[B, C, H, W]`."""
-    if self.binary:
+    """Draws what is random and trains on uint8 images, as `images` has them."""
+    if self.binarisation == "dynamic":
       x = (torch.rand(batch.shape) < batch / 255).float()
+    elif self.binarisation == "threshold":
+      x = (batch > 127).float()
     else:
       x = batch.float() / 127.5 - 1
     return self.train(x, torch.randn(len(batch), self.latent_dim))
@@ -242,13 +280,13 @@ class Trainer:
     loc, log_var = self.encoder(x).chunk(2, -1)
     z = loc + torch.exp(0.5 * log_var) * noise
     raw = self.decoder(z)
-    if self.binary:
+    if self.binarisation != "none":
       log_prob = -F.binary_cross_entropy_with_logits(raw, x, reduction="none")
     else:
       mean, scale = raw.chunk(2, 1)
       std = 0.001 + 0.399 * torch.sigmoid(scale)
       log_prob = -0.5 * (((x - mean) / std) ** 2 + _LOG_2PI) - torch.log(std)
-    bound = log_prob.sum((1, 2, 3)) - self.prior.costs(loc, log_var)
+    bound = log_prob.flatten(1).sum(1) - self.prior.costs(loc, log_var)
     bound = bound.mean()
     self.optimizer.zero_grad()
     (-bound).backward()
@@ -257,3 +295,27 @@ class Trainer:
       loc, log_var = self.encoder(x).chunk(2, -1)
     self.prior.update(loc, log_var)
     return bound.detach()
+
+  def run(
+    self, data: Tensor, steps: int, log_every: int, log: pathlib.Path
+  ) -> Iterator[None]:
+    """Trains on shuffled batches of a file of images in memory.
+
+    Leaves a row of CSV with the mean bound after every so many steps, and lets
+    the caller look at the clock.
+    """
+    order, bounds = torch.zeros(0, dtype=torch.long), []
+    with log.open("w") as file:
+      rows = csv.writer(file)
+      for step in range(1, steps + 1):
+        if len(order) < self.batch_size:
+          order = torch.randperm(len(data))
+        rows_of, order = order.split(
+          [self.batch_size, len(order) - self.batch_size]
+        )
+        bounds.append(self.step(data[rows_of]))
+        if step % log_every == 0:
+          rows.writerow([step, float(torch.stack(bounds).mean())])
+          file.flush()
+          bounds.clear()
+          yield

@@ -23,7 +23,12 @@ from fmvae.networks import convolution
 if TYPE_CHECKING:  # PyTorch is an extra
   from experiments.benchmarks.pytorch import Trainer
 
-_NUM_IMAGES = {"conv28": 60_000, "conv64": 600, "mlp": 60_000}
+# Number, height, width and channels.
+_IMAGES = {
+  "conv28": (60_000, 28, 28, 1),
+  "conv64": (600, 64, 64, 3),
+  "mlp": (60_000, 28, 28, 1),
+}
 _STEP_SIZE = 0.01
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, Any]]
@@ -44,12 +49,17 @@ def pair64() -> ConfigDict:
   return config
 
 
-def assemble(config: ConfigDict) -> Experiment:
-  """The experiment on random pixels, which take the time of any others."""
-  shapes = {"conv28": (28, 28, 1), "conv64": (64, 64, 3), "mlp": (28, 28, 1)}
-  name = config.network.name
+def assemble(
+  config: ConfigDict, shape: tuple[int, ...] | None = None
+) -> Experiment:
+  """The experiment on random pixels, which take the time of any others.
+
+  Args:
+    config: of the experiment.
+    shape: `[N, H, W, C]`, where it is not that of its network.
+  """
   config.init_encodings = 4_096
-  shape = (_NUM_IMAGES[name], *shapes[name])
+  shape = _IMAGES[config.network.name] if shape is None else shape
   images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
   sets = [
     data.ImageSet(images[rows], {}, "random", split)
@@ -130,7 +140,7 @@ def _against_pytorch(
   from experiments.benchmarks import pytorch
 
   exp, state, batch, theirs = same_step(config)
-  pictures = pytorch.images(batch.images)
+  pictures = pytorch.images(batch.images, theirs.flat)
   ours = side(step_of(exp, "joint"), state, batch)
   with nn.intercept_methods(_xla_convolution):
     plain = side(step_of(exp, "joint"), state, batch)
@@ -150,9 +160,13 @@ def _against_pytorch(
 
 
 def same_step(
-  config: ConfigDict,
+  config: ConfigDict, shape: tuple[int, ...] | None = None
 ) -> tuple[Experiment, TrainState, Batch, "Trainer"]:
   """A state and a batch of ours and PyTorch's trainer after the step on them.
+
+  Args:
+    config: of the experiment, without labels.
+    shape: as for `assemble`.
 
   Raises:
     AssertionError: the two do not take the same step on the same draws.
@@ -163,17 +177,16 @@ def same_step(
 
   config.svi.update(kappa=1.0, tau0=1e9, initial=_STEP_SIZE)  # constant
   config.learning_rate_decay = "none"
-  exp = assemble(config)
+  exp = assemble(config, shape)
   state, batch = with_mixture(exp), batch_of(exp)
 
   def trainer(state: TrainState) -> pytorch.Trainer:
     return pytorch.Trainer(
+      config,
+      exp.spec.image_shape,
       state,
       num_data=len(exp.train),
-      learning_rate=config.learning_rate,
       step_size=_STEP_SIZE,
-      latent_dim=config.latent_dim,
-      width=config.network.get("width"),
     )
 
   theirs = trainer(state)
@@ -185,7 +198,9 @@ def same_step(
   x = jax.vmap(to_input)(image_keys, jnp.asarray(batch.images))
   noise = jax.vmap(lambda key: jax.random.normal(key, (latent,)))(noise_keys)
   new, info = jax.jit(step_of(exp, "joint"))(state, batch)
-  bound = theirs.train(pytorch.images(x), torch.from_numpy(np.array(noise)))
+  bound = theirs.train(
+    pytorch.images(x, theirs.flat), torch.from_numpy(np.array(noise))
+  )
   np.testing.assert_allclose(float(bound), float(info["bound"]), rtol=1e-5)
   for ours, other in zip(new.prior.factors, theirs.prior.factors, strict=True):
     for name in "msabc":

@@ -214,7 +214,7 @@ def _score(
   noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
 
   def terms(noise):
-    return local_terms(model, state.params, state.prior, x, noise)
+    return local_terms(model, state.params, state.prior, x, noise)[:2]
 
   drawn, resp = jax.lax.map(terms, jnp.swapaxes(noise, 0, 1))
   return jax.tree.map(lambda v: jnp.mean(v, 0), (drawn, resp))

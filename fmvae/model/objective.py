@@ -44,7 +44,7 @@ def local_terms(
   x: Array,
   noise: Array,
   labels: Array | None = None,
-) -> tuple[Terms, tuple[Array, ...]]:
+) -> tuple[Terms, tuple[Array, ...], Encoding]:
   """Lines 4a-4c and the cross entropy of eq. 8 under the model's prior.
 
   Args:
@@ -56,20 +56,19 @@ def local_terms(
     labels: int `[..., I]`, -1 where missing; None where there are none at all.
 
   Returns:
-    The terms and the responsibilities, gamma_i `[..., K_i]` for each factor.
+    The terms, the responsibilities, gamma_i `[..., K_i]` for each factor, and
+    the encoding that both are of.
   """
   loc, log_var = model.vae.encode(params, x)
   variance = jnp.exp(log_var)
   z = loc + jnp.exp(0.5 * log_var) * noise
-  costs = model.prior.costs(
-    model.variables(params, prior_state),
-    Encoding(loc, log_var, variance, z),
-    labels,
-  )
+  encoding = Encoding(loc, log_var, variance, z)
+  variables = model.variables(params, prior_state)
+  costs = model.prior.costs(variables, encoding, labels)
   terms = Terms(
     reconstruction=model.likelihood.log_prob(model.vae.decode(params, z), x),
     kl_z=costs.kl_z,
     kl_r=costs.kl_r,
     label_log_prob=costs.label_log_prob,
   )
-  return terms, costs.resp
+  return terms, costs.resp, encoding

@@ -134,6 +134,7 @@ class Phase:
   num_data: int  # N, the size of the training set
   trains_networks: bool = True  # step 2 of Sec. 2.4: theta and phi
   updates_prior: bool = True  # step 3 of Sec. 2.4: eq. 13-14
+  encodes_again: bool = True  # step 3 has the phi of step 2, not that before
   optimizer: optax.GradientTransformation = _NO_OPTIMIZER  # of theta and phi
   kl_z_weight: Schedule = ONE  # of line 4b, by step
   step_size: Schedule = ZERO  # rho, by the prior's updates so far

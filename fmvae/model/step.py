@@ -54,14 +54,17 @@ def train_step(
   labels = batch.labels if phase.supervision.factors else None
   new, info, factor_grads = state, {}, ()
   if phase.trains_networks:
-    grads, factor_grads, terms = _gradients(
+    grads, factor_grads, (terms, encoding) = _gradients(
       model, phase, state, x, noise, labels, axis_name
     )
     new, info = _descend(phase, state, grads), _averages(terms)
     if factor_grads:
       info["label_log_prob"] = jnp.sum(terms.label_log_prob, -1)
   if phase.updates_prior:
-    loc, log_var = model.vae.encode(new.params, x)
+    if phase.encodes_again or not phase.trains_networks:
+      loc, log_var = model.vae.encode(new.params, x)
+    else:
+      loc, log_var = encoding.loc, encoding.log_var
     if not phase.trains_networks:
       encoding = Encoding(loc, log_var, jnp.exp(log_var), loc)
       costs = model.prior.costs(model.variables_of(state), encoding, labels)
@@ -103,26 +106,28 @@ def _gradients(
   noise: Array,
   labels: Array | None,
   axis_name: str | None,
-) -> tuple[Any, tuple, Terms]:
-  """Of F (eq. 4, 8) by theta and phi and by named factors, and its terms."""
+) -> tuple[Any, tuple, tuple[Terms, Encoding]]:
+  """Of F (eq. 4, 8) by theta and phi and by named factors, and what it saw."""
   supervision = phase.supervision
   weight = phase.kl_z_weight(state.step)
   delta = supervision.delta(state.step)
 
   def loss(params, factors):
     prior_state = supervision_lib.with_named(supervision, state.prior, factors)
-    terms, _ = local_terms(model, params, prior_state, x, noise, labels)
+    terms, _, encoding = local_terms(
+      model, params, prior_state, x, noise, labels
+    )
     value = -jnp.mean(terms.objective(weight, delta))
     if factors:
       shared = supervision_lib.named_global_cost(prior_state, factors)
       value += shared / phase.num_data
-    return value, terms
+    return value, (terms, encoding)
 
   factors = supervision_lib.named_factors(supervision, state.prior)
-  grads, terms = jax.grad(loss, (0, 1), has_aux=True)(state.params, factors)
+  grads, seen = jax.grad(loss, (0, 1), has_aux=True)(state.params, factors)
   if axis_name is not None:
     grads = lax.pmean(grads, axis_name)
-  return *grads, terms
+  return *grads, seen
 
 
 def _descend(phase: Phase, state: TrainState, grads: Any) -> TrainState:
@@ -143,7 +148,7 @@ def _update_prior(
   labels: Array | None,
   axis_name: str | None,
 ) -> TrainState:
-  """Step 3: gamma at the present phi, then eq. 13-14 (Sec. 2.4.3)."""
+  """Step 3: gamma of the encodings, then eq. 13-14 (Sec. 2.4.3)."""
   return state.replace(
     prior=model.prior.update(
       model.variables_of(state),

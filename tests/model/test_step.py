@@ -165,6 +165,18 @@ def test_without_delta_a_joint_step_is_eq_4_then_clamped_eq_13():
   assert_close(new.prior, updated, rtol=1e-4)
 
 
+def test_without_a_second_encoding_eq_13_takes_that_of_the_gradient_step():
+  state, data = make_state(), batch()
+  phase = dataclasses.replace(make_phases()["joint"], encodes_again=False)
+  new, _ = jax.jit(functools.partial(train_step, MODEL, phase))(state, data)
+  again, _ = jax.jit(make_step("joint"))(state, data)
+  x, *_ = drawn(state, data)
+  updated = moved(state, state.params, x, data.labels)
+  assert_close(new.prior, updated, rtol=1e-4)
+  assert_close(new.params, again.params)
+  assert (new.prior.factors[0].m != again.prior.factors[0].m).any()
+
+
 def test_with_delta_named_factors_climb_eq_8_and_the_others_take_eq_13():
   state, data, rate = make_state(), batch(), 0.05
   # Step 2 of the schedule of KL[z], weight 1.4.
@@ -271,10 +283,10 @@ def test_one_certain_component_is_the_plain_vae():
     np.random.default_rng(0).integers(0, 2, (BATCH, *SHAPE)), float
   )
   noise = jax.random.normal(jax.random.key(1), (BATCH, 5))
-  plain, none = local_terms(
+  plain, none, _ = local_terms(
     MODEL.replace(prior=StandardNormal(5)), params, None, x, noise
   )
-  mixture, resp = local_terms(MODEL, params, state, x, noise)
+  mixture, resp, _ = local_terms(MODEL, params, state, x, noise)
   assert none == ()
   assert_close(mixture, plain, rtol=1e-4)
   np.testing.assert_array_equal(resp[0], 1)
