@@ -25,6 +25,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
   "weight of KL[z]": properties.kl_weight,
   "CelebA, assigned": properties.celeb_a_assigned,
   "CelebA, generated": properties.celeb_a_generated,
+  "data sets": properties.data_sets,
   "faults": speed.faults,
   "attacks": speed.attacks,
   "benchmarks": speed.benchmarks,

@@ -42,6 +42,23 @@ def shapes() -> str:
   )
 
 
+def data_sets() -> str:
+  """What `experiments/own.py` makes of data of every kind."""
+  rows = [
+    (
+      f"`{row['data']}`",
+      row["chosen"].replace("; binarisation none", ""),
+      row["seconds"],
+      f"{row['bound_before']} to {row['bound']}" if row["bound"] else "",
+      row["accuracy"],
+      row["says"].replace("|", "\\|"),
+    )
+    for row in rows_of("data_sets.csv")
+  ]
+  head = ("data", "chosen to fit", "seconds", "test bound, nats", "", "says")
+  return markdown(head, rows)
+
+
 def shapes_unnamed() -> str:
   """The bound, and what the unnamed factors make of two properties."""
   rows = []

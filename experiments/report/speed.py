@@ -42,9 +42,9 @@ _IN_README = (
     "",
   ),
   (
-    "`fmvae.prior` on 1,000,000 points, K = 64, until new ones are as"
-    " probable, to 0.01 nats, as after the other",
-    "ours, to within 0.01 nats, compilation included",
+    "`prior.fit` on 1,000,000 points, K = 64, compilation included; new points"
+    " are then as probable as after the other, or more",
+    "ours, compilation included",
     (
       "scikit-learn on 100,000 of them",
       "BayesianGaussianMixture on 100,000 of them",
