@@ -23,14 +23,17 @@ image shape and whose modules take any number of batch axes, and its line in
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from fmvae import importing
-from fmvae.networks import conv, conv28, conv64, mlp, own
+from fmvae.networks import conv, conv28, conv64, mlp
+
+if TYPE_CHECKING:  # it imports nnx, which loads slowly
+  from fmvae.networks import own
 
 __all__ = ("AUTO", "VAE", "check", "choose", "count_params", "make")
 
@@ -63,8 +66,8 @@ class VAE:
     of_counts: whether the encoder sees log(1 + x).
   """
 
-  encoder: nn.Module | own.Linen | own.Nnx
-  decoder: nn.Module | own.Linen | own.Nnx
+  encoder: "nn.Module | own.Linen | own.Nnx"
+  decoder: "nn.Module | own.Linen | own.Nnx"
   latent_dim: int
   image_shape: tuple[int, ...]
   of_counts: bool = False
@@ -234,6 +237,8 @@ def make(
     )
   arguments = (latent_dim, image_shape, channels)
   if importing.is_object(name):
+    from fmvae.networks import own
+
     encoder, decoder = importing.make(
       "name",
       name,

@@ -18,9 +18,6 @@ import jax
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.summary import scalar
 
 from fmvae import fields, prior
 from fmvae.evaluation.assigned import by_factor
@@ -35,6 +32,7 @@ from fmvae.storage import (
   write_json,
   write_text,
 )
+from fmvae.training.events import Event, EventsWriter, SessionLog, scalar
 
 # What a run from before these fields has, as JSON gives it back.
 ADDED = {
