@@ -100,10 +100,16 @@ def test_one_comparison_from_start_to_table(tmp_path):
     assert rows[0][said] in done.stdout
 
 
-@pytest.mark.parametrize("pair", ["28x28", "64x64"])
+@pytest.mark.parametrize("pair", ["28x28", "64x64", "MLP", "shapes", "digits"])
 def test_pytorch_takes_the_same_step(pair):
   pytest.importorskip("torch", reason="PyTorch is in the extra 'benchmarks'")
-  from experiments.benchmarks import training
+  from experiments.benchmarks import programs, training
 
-  config = {"28x28": training.pair28(((64, 32),)), "64x64": training.pair64()}
-  training.same_step(config[pair])  # raises AssertionError where it differs
+  known = {
+    "28x28": (training.pair28(((64, 32),)), None),
+    "64x64": (training.pair64(), None),
+    "MLP": programs.configs()["MLP pair, K = 128, batch 64"],
+    "shapes": programs.configs()["shapes, width 16"],
+    "digits": programs.configs()["digits"],
+  }
+  training.same_step(*known[pair])  # raises AssertionError where it differs

@@ -33,7 +33,7 @@ from fmvae.training import checkpoints, due, loop, processes
 _STEPS, _FIRST = 1_000, 100  # measured, and before them
 
 
-def _programs() -> dict[str, tuple[ConfigDict, tuple[int, ...]]]:
+def configs() -> dict[str, tuple[ConfigDict, tuple[int, ...]]]:
   """Configs and the shapes of their training images, by what they are."""
   large = mnist_mlp.get_config("k=128")
   large.batch_size = 100
@@ -68,7 +68,7 @@ def programs(rounds: int) -> list[Row]:
   from experiments.benchmarks import pytorch
 
   rows = []
-  for name, (config, shape) in _programs().items():
+  for name, (config, shape) in configs().items():
     exp, _, _, theirs = training.same_step(config, shape)
     config = exp.config.copy_and_resolve_references()
     config.steps = {"pretrain": 0, "prior": 0, "joint": _FIRST + _STEPS}
