@@ -50,7 +50,7 @@ def _conv_transpose(
   return [layer, nn.ReLU()]
 
 
-def conv28(latent_dim: int) -> tuple[nn.Module, nn.Module]:
+def conv28(latent_dim: int) -> tuple[nn.Sequential, nn.Sequential]:
   """Encoder and decoder of `networks/conv28.py`."""
   encoder, channels = [], 1
   for features, stride in ((32, 1), (32, 2), (32, 1), (64, 2)):
@@ -73,7 +73,7 @@ def conv28(latent_dim: int) -> tuple[nn.Module, nn.Module]:
 
 def conv64(
   latent_dim: int, width: int, side: int
-) -> tuple[nn.Module, nn.Module]:
+) -> tuple[nn.Sequential, nn.Sequential]:
   """Encoder and decoder of `networks/conv64.py`, for 64x64 or 32x32 RGB."""
   widths = [width, 2 * width, 4 * width, 8 * width][: 4 if side == 64 else 3]
   encoder, channels = [], 3
@@ -92,10 +92,10 @@ def conv64(
 
 def mlp(
   latent_dim: int, hidden: Sequence[int], pixels: int
-) -> tuple[nn.Module, nn.Module]:
+) -> tuple[nn.Sequential, nn.Sequential]:
   """Encoder and decoder of `networks/mlp.py`, of flat images."""
 
-  def network(*sizes: int) -> nn.Module:
+  def network(*sizes: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(sizes):
       layers += [nn.Linear(before, after), nn.ReLU()]
@@ -107,9 +107,9 @@ def mlp(
   )
 
 
-def load(network: nn.Module, params: Mapping[str, Any]) -> None:
+def load(network: nn.Sequential, params: Mapping[str, Any]) -> None:
   """Takes over the parameters of a Flax encoder or decoder."""
-  layers = [x for x in network if next(x.parameters(), None) is not None]
+  layers: list[Any] = [x for x in network if [*x.parameters()]]
   names = sorted(params, key=lambda name: ("Dense" in name, name))
   flat = all(isinstance(layer, nn.Linear) for layer in layers)
   is_decoder = isinstance(layers[0], nn.Linear)
@@ -237,7 +237,7 @@ class Trainer:
   def __init__(
     self,
     config: ConfigDict,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     state: TrainState,
     *,
     num_data: int,
