@@ -156,7 +156,7 @@ FIELDS: dict[str, Any] = {
     True,
     "Whether the prior is updated from the batch encoded anew, after the "
     "networks' step (Sec. 2.4.3). With False it takes the encodings of that "
-    "step, which are older by it: cheaper, by all that we measured no worse.",
+    "step, which are older by it, and a step is cheaper by an encoding.",
     added=True,
   ),
   "delta": Field(
