@@ -13,6 +13,7 @@ from fmvae.model import phases, priors
 from fmvae.model.priors import Prior
 
 AUTO = networks.AUTO  # what fits the data, of a field that has such a choice
+_TOGETHER = ("factorial_mixture", "standard_normal")  # priors, see `shared`
 _MOST_STEPS = 2**31 - 1  # of a counter of 32 bits
 _MOST_SHOWN = 200  # characters of a wrong value
 
@@ -126,6 +127,26 @@ def pretraining(config: ConfigDict) -> ConfigDict:
   ):
     first[field] = plain[field]
   return first
+
+
+def shared(config: ConfigDict) -> ConfigDict:
+  """A config without its seed and its K, in which runs trained together agree.
+
+  Raises:
+    ValueError: such a run is trained by itself; names the field.
+  """
+  for field, value, fits in (
+    ("dataset.labels", config.dataset.labels, not config.dataset.labels),
+    ("patience", config.patience, not config.patience),
+    ("prior", config.prior, config.prior in _TOGETHER),
+  ):
+    if not fits:
+      raise ValueError(
+        f"config.{field} = {_shown(value)}: such a run is trained by itself"
+      )
+  out = config.copy_and_resolve_references()
+  out.seed, out.factors = 0, tuple((d, 1) for d, _ in config.factors)
+  return out
 
 
 def validate(config: ConfigDict) -> None:

@@ -6,13 +6,14 @@ and a wrong flag are answered at once.
 
 import ast
 import contextlib
+import functools
 import itertools
 import os
 import pathlib
 import re
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import app, flags, logging
@@ -263,11 +264,25 @@ def build(argv: list[str], config: ConfigDict) -> "Experiment":
   Raises:
     ValueError: bad input, in a sentence.
   """
-  from fmvae import experiment
+  return build_all(argv, [config])[0]
+
+
+def build_all(
+  argv: list[str], configs: Sequence[ConfigDict]
+) -> list["Experiment"]:
+  """`build` of several configs, which read what they share once."""
+  from fmvae import data, experiment
 
   set_up(argv)
-  built = experiment.build(
-    config, data_dir=DATA_DIR.value, manual_dir=MANUAL_DIR.value
-  )
+  load = functools.cache(data.load)
+  built = [
+    experiment.build(
+      config,
+      data_dir=DATA_DIR.value,
+      manual_dir=MANUAL_DIR.value,
+      load=load,
+    )
+    for config in configs
+  ]
   host.end_if_told()
   return built

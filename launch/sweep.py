@@ -12,6 +12,7 @@ components. Started again, the same command goes on with the points that are
 not finished.
 """
 
+import itertools
 import pathlib
 import sys
 from typing import TYPE_CHECKING
@@ -56,6 +57,15 @@ _PROCESSES = flags.DEFINE_integer(
   "GPUs.",
   lower_bound=1,
 )
+_TOGETHER = flags.DEFINE_integer(
+  "together",
+  1,
+  "How many points one program trains at most, their steps taken at once, "
+  "where they differ in seed and K alone: for a GPU that one point does not "
+  "fill. Points with labels, patience or a prior that is neither "
+  "factorial_mixture nor standard_normal are trained by themselves.",
+  lower_bound=1,
+)
 _SLURM = flags.DEFINE_list(
   "slurm",
   [],
@@ -87,7 +97,7 @@ def main(argv: list[str]) -> None:
     sweep.table.write(plan.points, folder / "table.csv")
     return sweep.table.summary(points[task.workdir])
 
-  failed = sweep.run(plan.tasks, engine, _command, report)
+  failed = sweep.run(plan.tasks, engine, _command, report, _TOGETHER.value)
   rows = sweep.table.write(plan.points, folder / "table.csv")
   written = ["table.csv"]
   if any(row["K"] for row in rows):
@@ -134,13 +144,15 @@ def _engine(folder: pathlib.Path) -> "Engine":
   return sweep.engines.Slurm(_PROCESSES.value, folder, parameters)
 
 
-def _command(task: "Task") -> list[str]:
+def _command(*tasks: "Task") -> list[str]:
   folders = [
     f"--{flag.name}={flag.value and pathlib.Path(flag.value).absolute()}"
     for flag in (common.DATA_DIR, common.MANUAL_DIR, common.COMPILATION_CACHE)
     if flag.value is not None
   ]
-  return [sys.executable, "-m", f"launch.{task.program}", *task.flags, *folders]
+  of_tasks = itertools.chain.from_iterable(task.flags for task in tasks)
+  program = f"launch.{tasks[0].program}"
+  return [sys.executable, "-m", program, *of_tasks, *folders]
 
 
 if __name__ == "__main__":

@@ -18,12 +18,18 @@ Several hosts that see the same workdir can train one model together:
   python -m launch.train --coordinator=HOST:PORT --num_processes=2 \\
     --process_id=0   # and 1 on the other host
   srun --ntasks=2 python -m launch.train   # Slurm's tasks find each other
+
+Runs that differ in seed and K alone can take their steps in one program, which
+fills an accelerator better; each goes on with its own config:
+
+  python -m launch.train --workdir=runs/seed0 --workdir=runs/seed1
 """
 
 import io
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -44,11 +50,11 @@ _CONFIG = config_flags.DEFINE_config_file(
   "Each field is a flag of its own, as in --config.seed=1; they are listed "
   "below.",
 )
-_PRETRAINED = flags.DEFINE_string(
+_PRETRAINED = flags.DEFINE_multi_string(
   "pretrained",
   None,
   "The folder of a finished run of the first phase alone. Training then starts "
-  "from its state.",
+  "from its state. With several --workdir: one for each, in their order.",
 )
 _RESUME = flags.DEFINE_bool(
   "resume",
@@ -63,11 +69,13 @@ _STEPS_PER_CALL = flags.DEFINE_integer(
   "one on a CPU and up to 50 on a GPU or TPU.",
   lower_bound=1,
 )
-_WORKDIR = flags.DEFINE_string(
+_WORKDIR = flags.DEFINE_multi_string(
   "workdir",
   None,
   "The folder where the run is kept. By default it is runs/NAME for a config "
-  "file NAME.py, and runs/NAME_k128 for NAME.py:k=128.",
+  "file NAME.py, and runs/NAME_k128 for NAME.py:k=128. Given several times, "
+  "each with a config.json: runs that differ in seed and K alone, whose steps "
+  "are taken in one program.",
 )
 _COORDINATOR = flags.DEFINE_string(
   "coordinator",
@@ -130,12 +138,17 @@ def _end(message: str, code: int) -> None:
 def _train(argv: list[str]) -> None:
   from fmvae.experiment import describe_data
   from fmvae.training import checkpoints, loop, processes, records
+  from fmvae.training.run import Start
 
-  workdir = pathlib.Path(_WORKDIR.value or common.default_folder())
+  workdirs = [
+    pathlib.Path(folder)
+    for folder in _WORKDIR.value or [str(common.default_folder())]
+  ]
   try:
-    config = processes.everywhere(lambda: _config(workdir), ValueError)
+    configs = processes.everywhere(lambda: _configs(workdirs), ValueError)
+    loop.check_together(configs)
     processes.agree(
-      {f"config.{k}": v for k, v in records.flat(config).items()}
+      {f"config.{k}": v for k, v in records.flat(configs[0]).items()}
       | {f"the version of {k}": v for k, v in records.packages().items()}
       | {
         "--steps_per_call": _STEPS_PER_CALL.value,
@@ -143,25 +156,53 @@ def _train(argv: list[str]) -> None:
       }
     )
     # One process prepares the data, where it has to be.
-    built = processes.on_primary(lambda: common.build(argv, config), ValueError)
-    experiment = processes.everywhere(
-      lambda: built or common.build(argv, config), ValueError
+    built = processes.on_primary(
+      lambda: common.build_all(argv, configs), ValueError
     )
-    initial = None
-    if _PRETRAINED.value:
-      initial = checkpoints.restore_pretrained(
-        experiment, pathlib.Path(_PRETRAINED.value)
+    experiments = processes.everywhere(
+      lambda: built or common.build_all(argv, configs), ValueError
+    )
+    starts = [
+      Start(
+        experiment,
+        workdir,
+        checkpoints.restore_pretrained(experiment, pathlib.Path(pretrained))
+        if pretrained
+        else None,
       )
-    loop.prepare(experiment, workdir)
+      for experiment, workdir, pretrained in zip(
+        experiments,
+        workdirs,
+        _PRETRAINED.value or [""] * len(workdirs),
+        strict=True,
+      )
+    ]
+    for start in starts:
+      loop.prepare(start.experiment, start.workdir)
   except ValueError as error:
     sys.exit(f"error: {error}")
-  print(describe_data(experiment))
-  loop.train(
-    experiment,
-    workdir,
-    initial=initial,
-    steps_per_call=_STEPS_PER_CALL.value,
-  )
+  print(describe_data(experiments[0]))
+  loop.train_together(starts, steps_per_call=_STEPS_PER_CALL.value)
+
+
+def _configs(workdirs: Sequence[pathlib.Path]) -> list[ConfigDict]:
+  """The config of each run."""
+  from fmvae.training import records
+
+  num, pretrained = len(workdirs), _PRETRAINED.value or []
+  if pretrained and len(pretrained) != num:
+    raise ValueError(
+      f"--pretrained must be given once for each --workdir, got "
+      f"{len(pretrained)} for {num}"
+    )
+  if num > 1 and common.config_is_given():
+    raise ValueError(
+      f"--config is for one --workdir, got {num}, each with a config of its own"
+    )
+  if num > 1:
+    for workdir in workdirs:
+      records.read_config(workdir)  # it is there
+  return [_config(workdir) for workdir in workdirs]
 
 
 def _config(workdir: pathlib.Path) -> ConfigDict:

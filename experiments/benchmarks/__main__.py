@@ -36,9 +36,10 @@ COMPARISONS = {
   "devices": "training",
   "fitting": "fitting",
   "starting": "starting",
+  "together": "training",
   "accelerator": "training",
 }
-_ON_A_GPU = ("accelerator",)  # left out unless --only names it
+_ON_A_GPU = ("accelerator", "together")  # left out unless --only names it
 _ENVIRONMENT = {
   "devices": {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 }

@@ -29,6 +29,7 @@ from experiments.benchmarks import training
 from experiments.benchmarks.measure import Row, ratio
 from fmvae import experiment
 from fmvae.training import checkpoints, due, loop, processes
+from fmvae.training import run as run_lib
 
 _STEPS, _FIRST = 1_000, 100  # measured, and before them
 
@@ -138,11 +139,11 @@ def _no_steps(config: ConfigDict) -> tuple[float, float]:
   short.steps = few
   with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
     for owner, name in (
-      (loop, "init_prior"),
-      (loop._Run, "_log"),
-      (loop._Run, "_evaluate"),
+      (run_lib, "init_prior"),
+      (run_lib.Run, "log"),
+      (run_lib.Run, "_evaluate"),
       (checkpoints.Checkpoints, "save"),
-      (loop._Run, "_end"),
+      (run_lib.Run, "end"),
     ):
       timed = _timed(getattr(owner, name), spent[name])
       stack.enter_context(mock.patch.object(owner, name, timed))
@@ -176,7 +177,7 @@ def _no_steps(config: ConfigDict) -> tuple[float, float]:
   # The first of its kind compiles and is counted with the start.
   between = 0.0
   for name, times in (
-    ("_log", sum(d.log for d in dues)),
+    ("log", sum(d.log for d in dues)),
     ("_evaluate", sum(d.evaluate for d in dues)),
     ("save", sum(d.save or d.evaluate for d in dues)),
   ):
@@ -184,7 +185,7 @@ def _no_steps(config: ConfigDict) -> tuple[float, float]:
     usual = statistics.median(others or [first])
     start += first - usual
     between += times * usual
-  start += sum(spent["init_prior"]) + sum(spent["_end"])
+  start += sum(spent["init_prior"]) + sum(spent["end"])
   everything = start + between + steps
   return 100 * start / everything, 100 * between / everything
 

@@ -18,6 +18,7 @@ from fmvae import data, experiment
 from fmvae.data import Batch
 from fmvae.experiment import Experiment
 from fmvae.model import TrainState, init_prior, train_step
+from fmvae.model import together as together_lib
 from fmvae.networks import convolution
 
 if TYPE_CHECKING:  # PyTorch is an extra
@@ -364,6 +365,35 @@ def devices(rounds: int) -> list[Row]:
       Row(f"{name}, arithmetic of all devices", [num * flops[num] / flops[1]]),
     ]
   return rows
+
+
+def together(rounds: int) -> list[Row]:
+  """Steps a second of all runs, by how many take theirs in one program."""
+  rows, per_call = [], 1 if jax.default_backend() == "cpu" else 50
+  for name, config in (
+    ("MLP pair, K = 128", mnist_mlp.get_config("k=128")),
+    ("conv28, K = 512", pair28(((64, 512),))),
+  ):
+    exp = assemble(config)
+    sides = {str(num): _together(exp, num, per_call) for num in (1, 4, 16)}
+    for num, times in in_turn(sides, rounds, times=5).items():
+      rate = [1000 * int(num) * per_call / ms for ms in times]
+      rows.append(Row(f"{name}, batch 64, {num} together", rate, "steps/s"))
+  return rows
+
+
+def _together(exp: Experiment, num: int, per_call: int) -> Side:
+  """Joint steps of `num` runs in one program."""
+  joint = next(p for p in exp.phases if p.name == "joint")
+  state, batch, one = with_mixture(exp), batch_of(exp), train_step
+  if num > 1:
+    state, one = together_lib.stack([state] * num), together_lib.step(one)
+    batch = jax.tree.map(lambda x: np.stack([x] * num), batch)
+  step = functools.partial(one, exp.model, joint)
+  if per_call == 1:
+    return side(step, state, batch)
+  batches = jax.tree.map(lambda x: np.stack([x] * per_call), batch)
+  return side(functools.partial(lax.scan, step), state, batches)
 
 
 def accelerator(rounds: int) -> list[Row]:

@@ -21,9 +21,13 @@ class Engine(Protocol):
   slots: int
 
   def start(
-    self, name: str, command: Sequence[str], workdir: pathlib.Path
+    self,
+    name: str,
+    command: Sequence[str],
+    workdir: pathlib.Path,
+    *others: pathlib.Path,
   ) -> None:
-    """Starts a command."""
+    """Starts a command, which may work in other workdirs as well."""
 
   def adopt(self, name: str, workdir: pathlib.Path) -> bool:
     """Takes over what an earlier sweep has left running there, if anything."""
@@ -45,10 +49,17 @@ class Local:
     self._adopted: dict[str, tuple[int, pathlib.Path]] = {}
 
   def start(
-    self, name: str, command: Sequence[str], workdir: pathlib.Path
+    self,
+    name: str,
+    command: Sequence[str],
+    workdir: pathlib.Path,
+    *others: pathlib.Path,
   ) -> None:
-    """Starts a command; its output goes to log.txt in the workdir."""
+    """Starts a command; its output goes to log.txt in the first workdir."""
     slot = self._free.pop(0)
+    for other in others:
+      with (other / _LOG).open("a") as log:
+        log.write(f"see {workdir / _LOG}\n")
     with (workdir / _LOG).open("ab") as log:
       process = subprocess.Popen(
         command,
@@ -129,9 +140,13 @@ class Slurm:
     self._refused: dict[str, str] = {}  # why
 
   def start(
-    self, name: str, command: Sequence[str], workdir: pathlib.Path
+    self,
+    name: str,
+    command: Sequence[str],
+    workdir: pathlib.Path,
+    *others: pathlib.Path,
   ) -> None:
-    """Submits a command; its job's id goes to slurm_job in the workdir."""
+    """Submits a command; its job's id goes to slurm_job in the workdirs."""
     from submitit.core.utils import FailedJobError
     from submitit.helpers import CommandFunction
 
@@ -142,7 +157,8 @@ class Slurm:
     except FailedJobError as error:
       self._refused[name] = f"Slurm refuses it: {error}".strip()
       return
-    write_text(workdir / "slurm_job", job.job_id)
+    for folder in (workdir, *others):
+      write_text(folder / "slurm_job", job.job_id)
     self._jobs[name] = (job, time.monotonic())
 
   def adopt(self, name: str, workdir: pathlib.Path) -> bool:

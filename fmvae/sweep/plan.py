@@ -28,6 +28,7 @@ class Task:
   result: pathlib.Path  # the file that it leaves when it has succeeded
   steps: int  # of the run that it trains or evaluates, all phases together
   needs: str | None  # name of a task that must succeed first
+  alike: str = ""  # the same for runs that one program can train, '': none
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -136,7 +137,18 @@ def _train(name: str, point: Point) -> Task:
   flags += [] if needs is None else [f"--pretrained={needs}"]
   result = workdir / "results.json"
   first = None if needs is None else needs.name
-  return Task(name, workdir, "train", tuple(flags), result, point.steps, first)
+  alike = _alike(point.config)
+  return Task(
+    name, workdir, "train", tuple(flags), result, point.steps, first, alike
+  )
+
+
+def _alike(config: ConfigDict) -> str:
+  try:
+    text: str = config_lib.shared(config).to_json(sort_keys=True)
+    return text
+  except ValueError:
+    return ""
 
 
 def _estimate(point: Point, folder: pathlib.Path, num: int) -> Task:

@@ -1,7 +1,8 @@
-"""The devices of a run: where its state lies and how a step gets there.
+"""The devices of runs: where their states lie and how a step gets there.
 
-This is the one place that knows of `jax.pmap`. Everything else sees a state on
-one device and a batch on the host.
+This is the one place that knows of `jax.pmap`, and that several runs take their
+steps in one program (`fmvae.model.together`). Everything else sees the state of
+a run on one device and its batch on the host.
 """
 
 import functools
@@ -17,13 +18,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fmvae import data
 from fmvae.experiment import Experiment
-from fmvae.model import Model, Phase, TrainState, pack
+from fmvae.model import Model, Phase, TrainState, pack, together
+from fmvae.model.together import Step
 from fmvae.training import processes
 
 AXIS = "devices"
 _STEPS_PER_CALL = 50  # at most, on a GPU or TPU
-
-Step = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 
 
 def check_memory(state: TrainState, device: jax.Device) -> None:
@@ -54,7 +54,7 @@ def check_memory(state: TrainState, device: jax.Device) -> None:
 
 
 class Devices:
-  """Takes steps on all devices of a run."""
+  """Takes steps on all devices of a run, or of several that step together."""
 
   def __init__(self, devices: Sequence[jax.Device], step: Step, model: Model):
     """Remembers them; compiles nothing yet.
@@ -62,7 +62,7 @@ class Devices:
     Args:
       devices: of all processes.
       step: (model, phase, state, batch, axis_name) -> (state, info).
-      model: what the step trains.
+      model: what the step trains, the same for all runs but for the prior.
     """
     here = jax.process_index()
     self._devices = tuple(devices)
@@ -85,24 +85,43 @@ class Devices:
       return 1
     return math.gcd(log_every, _STEPS_PER_CALL)
 
-  def take_step(self, phase: Phase, replicated: Any, batch: Any) -> Any:
-    """One step, which takes over the state: the new one, and its info."""
-    return self._compiled(phase, several=False)(replicated, batch)
+  def take_step(
+    self, phase: Phase, replicated: Any, batches: Sequence[data.Batch]
+  ) -> Any:
+    """One step of each run, which takes over the states.
+
+    Args:
+      phase: of the step.
+      replicated: the states of the runs.
+      batches: one for each run.
+
+    Returns:
+      The new states, and the infos.
+    """
+    take = self._compiled(phase, several=False, alone=len(batches) == 1)
+    return take(replicated, _join(batches))
 
   def take_steps(
-    self, phase: Phase, replicated: Any, batches: Sequence[Any]
+    self,
+    phase: Phase,
+    replicated: Any,
+    batches: Sequence[Sequence[data.Batch]],
   ) -> Any:
-    """As many steps as there are batches, in one call."""
-    stacked = jax.tree.map(lambda *x: np.stack(x, 1), *batches)
-    return self._compiled(phase, several=True)(replicated, stacked)
+    """As many steps as there are entries of `batches`, in one call."""
+    take = self._compiled(phase, several=True, alone=len(batches[0]) == 1)
+    return take(replicated, _stack([_join(each) for each in batches]))
 
-  def _compile(self, phase: Phase, several: bool) -> Callable[..., Any]:
-    step = functools.partial(self._step, self._model, phase, axis_name=AXIS)
+  def _compile(
+    self, phase: Phase, several: bool, alone: bool
+  ) -> Callable[..., Any]:
+    of_all = self._step if alone else together.step(self._step)
+    step = functools.partial(of_all, self._model, phase, axis_name=AXIS)
     function = functools.partial(jax.lax.scan, step) if several else step
     return jax.pmap(function, AXIS, devices=self._devices, donate_argnums=0)
 
-  def replicate(self, state: TrainState) -> Any:
-    """A copy on each device of this process, along a new axis."""
+  def replicate(self, states: Sequence[TrainState]) -> Any:
+    """Copies on each device of this process, along a new axis."""
+    state = states[0] if len(states) == 1 else together.stack(states)
     mine = [self._devices[i] for i in self._here]
     mesh, num = Mesh(mine, AXIS), len(mine)
     whole = jax.device_put(
@@ -128,13 +147,28 @@ class Devices:
     )
 
 
-def first(replicated: Any) -> Any:
-  """The copy of this process's first device, on that device alone."""
+def _join(batches: Sequence[data.Batch]) -> data.Batch:
+  """Those of all runs, along an axis after that of the devices."""
+  return batches[0] if len(batches) == 1 else _stack(batches)
+
+
+def _stack(batches: Sequence[data.Batch]) -> data.Batch:
+  return jax.tree.map(lambda *x: np.stack(x, 1), *batches)
+
+
+def first(replicated: Any, like: Sequence[TrainState]) -> list[TrainState]:
+  """The states on this process's first device, on that device alone.
+
+  Args:
+    replicated: as the steps gave them.
+    like: the states of the runs at some earlier step.
+  """
   if len(jax.tree.leaves(replicated)[0].sharding.device_set) > 1:
     replicated = jax.tree.map(
       lambda x: x.addressable_shards[0].data, replicated
     )
-  return _drop_axis(replicated)
+  state = _drop_axis(replicated)
+  return [state] if len(like) == 1 else together.unstack(state, like)
 
 
 @jax.jit
@@ -142,11 +176,16 @@ def _drop_axis(tree: Any) -> Any:
   return jax.tree.map(lambda x: x[0], tree)
 
 
-def to_host(infos: Sequence[dict[str, jax.Array]]) -> list[dict[str, float]]:
-  """The info of every step, of calls that took one step or more."""
-  out = []
+def to_host(
+  infos: Sequence[dict[str, jax.Array]], num_runs: int
+) -> list[list[dict[str, float]]]:
+  """For each run the info of every step, of calls that took one or more."""
+  out: list[list[dict[str, float]]] = [[] for _ in range(num_runs)]
   for info in jax.device_get(list(infos)):
-    firsts = {name: np.atleast_1d(values[0]) for name, values in info.items()}
-    num = len(next(iter(firsts.values())))
-    out += [{k: float(v[i]) for k, v in firsts.items()} for i in range(num)]
+    of_device = {k: x[0].reshape(-1, num_runs) for k, x in info.items()}
+    num = len(next(iter(of_device.values())))
+    for run, steps in enumerate(out):
+      steps += [
+        {k: float(x[i, run]) for k, x in of_device.items()} for i in range(num)
+      ]
   return out

@@ -1,35 +1,28 @@
 """The training loop: advance, check, log, evaluate, save."""
 
 import contextlib
-import dataclasses
 import hashlib
+import os
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import jax
 import numpy as np
-from absl import logging
+from ml_collections import ConfigDict
 
+from fmvae import config as config_lib
 from fmvae import data
 from fmvae import experiment as experiment_lib
-from fmvae.evaluation import Evaluation, evaluate, examine
+from fmvae.evaluation import Evaluation
 from fmvae.experiment import Experiment
-from fmvae.model import (
-  Model,
-  Phase,
-  TrainState,
-  init_prior,
-  model_at,
-  train_step,
-)
+from fmvae.model import Phase, TrainState, train_step
 from fmvae.storage import InUseError, refusal, unwritable
 from fmvae.training import devices as devices_lib
-from fmvae.training import finite, host, processes, progress, records
-from fmvae.training.checkpoints import Checkpoints, Saved, complete_steps
-from fmvae.training.due import Timetable
-from fmvae.training.report import report
+from fmvae.training import host, processes, progress, records
+from fmvae.training.checkpoints import complete_steps
+from fmvae.training.run import Run, Start, Stretch
 
 _FILE_SYSTEM_S = 60  # after which all hosts see a file that one has written
 
@@ -109,6 +102,28 @@ def _data_facts(experiment: Experiment) -> dict[str, Any]:
   }
 
 
+def check_together(configs: Sequence[ConfigDict]) -> None:
+  """Does nothing where runs can be trained in one program, or there is one.
+
+  Raises:
+    ValueError: they cannot be; names the field.
+  """
+  if len(configs) == 1:
+    return
+  if jax.process_count() > 1:
+    raise ValueError(
+      f"runs trained together must have one process, got {jax.process_count()}"
+    )
+  first, *others = (records.flat(config_lib.shared(c)) for c in configs)
+  for other in others:
+    for name in {**first, **other}:
+      if first.get(name) != other.get(name):
+        raise ValueError(
+          "runs trained together must agree on all but seed and K, got "
+          f"config.{name} = {first.get(name)!r} and {other.get(name)!r}"
+        )
+
+
 def train(
   experiment: Experiment,
   workdir: pathlib.Path,
@@ -146,30 +161,93 @@ def train(
     Stopped: one of these signals came; the state has been saved.
     PeerLost: another process of the run has ended.
   """
-  all_devices = jax.devices() if devices is None else devices
-  on_devices = devices_lib.Devices(all_devices, step, experiment.model)
-  per_call = on_devices.steps_per_call(
-    steps_per_call, experiment.config.log_every
+  (result,) = train_together(
+    [Start(experiment, workdir, initial)],
+    devices,
+    steps_per_call=steps_per_call,
+    signals=signals,
+    step=step,
   )
+  return result
+
+
+def train_together(
+  starts: Sequence[Start],
+  devices: Sequence[jax.Device] | None = None,
+  *,
+  steps_per_call: int | None = None,
+  signals: processes.Signals | None = None,
+  step: devices_lib.Step = train_step,
+) -> list[Evaluation]:
+  """`train` of several runs, whose steps are taken in one program.
+
+  Each workdir takes what `train` would leave there, up to the rounding of the
+  numbers, and either continues what the other has begun. Runs that are behind
+  the others catch up first. `seconds` of a run's metrics are its share of the
+  time.
+
+  Args:
+    starts: the runs, alike but for seed and K (`check_together`).
+    devices: as for `train`, and so on.
+    steps_per_call: as for `train`.
+    signals: as for `train`.
+    step: as for `train`.
+
+  Returns:
+    The evaluation of each run.
+
+  Raises:
+    ValueError: the runs cannot be trained in one program.
+    FloatingPointError: as `train`, once the other runs have come to their end;
+      names the run.
+    InUseError, CheckpointError, StorageError, Stopped, PeerLost: as `train`.
+  """
+  first = starts[0].experiment
+  check_together([start.experiment.config for start in starts])
+  on_devices = devices_lib.Devices(
+    jax.devices() if devices is None else devices, step, first.model
+  )
+  per_call = on_devices.steps_per_call(steps_per_call, first.config.log_every)
+  names = _names([start.workdir for start in starts])
+  with _explained(starts[0].workdir), contextlib.ExitStack() as stack:
+    signals = stack.enter_context(signals or processes.Signals())
+    runs = []
+    for start, name in zip(starts, names, strict=True):
+      with _explained(start.workdir):
+        _hold(start, stack)
+        runs.append(Run(start, name, on_devices, stack))
+    return _Together(runs, on_devices, per_call, signals).to_end()
+
+
+def _hold(start: Start, stack: contextlib.ExitStack) -> None:
+  """Holds the workdir of a run, with what belongs there."""
+  config, spec = start.experiment.config, start.experiment.spec
+  processes.on_primary(
+    # Again, since another run may have replaced the config in between.
+    lambda: stack.enter_context(records.held(start.workdir, config, spec)),
+    InUseError,
+  )
+
+
+def _names(workdirs: Sequence[pathlib.Path]) -> list[str]:
+  """What tells the runs from each other, '' where there is one alone."""
+  if len(workdirs) == 1:
+    return [""]
+  shared = os.path.commonpath([path.absolute() for path in workdirs])
+  return [os.path.relpath(path.absolute(), shared) for path in workdirs]
+
+
+@contextlib.contextmanager
+def _explained(workdir: pathlib.Path) -> Iterator[None]:
+  """Raises PeerLost or StorageError where that is what an error means."""
   try:
-    with contextlib.ExitStack() as stack:
-      signals = stack.enter_context(signals or processes.Signals())
-      processes.on_primary(
-        # Again, since another run may have replaced the config in between.
-        lambda: stack.enter_context(
-          records.held(workdir, experiment.config, experiment.spec)
-        ),
-        InUseError,
-      )
-      run = _Run(experiment, workdir, on_devices, per_call, signals, stack)
-      return run.to_end(initial)
+    yield
   except (OSError, ValueError, jax.errors.JaxRuntimeError) as error:
     _explain(error, workdir)
     raise
 
 
 def _explain(error: Exception, workdir: pathlib.Path) -> None:
-  """Raises PeerLost or StorageError where that is what an error means."""
   if processes.is_peer_lost(error):
     step = max(complete_steps(workdir), default=0)
     raise processes.peer_lost(
@@ -186,146 +264,94 @@ def _explain(error: Exception, workdir: pathlib.Path) -> None:
     ) from error
 
 
-@dataclasses.dataclass(frozen=True)
-class _Stretch:
-  """The steps from one stop of the host to the next, not looked at yet."""
+class _Together:
+  """One call of `train_together`.
 
-  phase: Phase
-  infos: list[Any]  # of each call
-  replicated: Any  # the state after them, on the devices
-  stopping: bool  # a signal asks for it
-  seconds: float
-
-
-class _Run:
-  """One call of `train`.
-
-  Between two stops the host only sends steps off. At a stop it looks at their
-  numbers, writes what is due and remembers where the run is: `saved`.
+  Between two stops the host only sends steps off, those of all runs at once.
+  At a stop each run looks at its numbers and writes what is due.
   """
 
   def __init__(
     self,
-    experiment: Experiment,
-    workdir: pathlib.Path,
+    runs: Sequence[Run],
     devices: devices_lib.Devices,
     steps_per_call: int,
     signals: processes.Signals,
-    stack: contextlib.ExitStack,
   ):
-    config = experiment.config
-    self.experiment = experiment
-    self.workdir = workdir
+    self.runs = runs
     self.devices = devices
     self.steps_per_call = steps_per_call
     self.signals = signals
-    self.stack = stack
-    self.total = experiment.phases[-1].end
-    self.judge, self.judging = "test", experiment.test
-    if experiment.validation:
-      self.judge, self.judging = "validation", experiment.validation
-    self.timetable = Timetable(
-      config.log_every,
-      config.evaluate_every,
-      config.checkpoint_every,
-      self.total,
-    )
+    self.total, self.timetable = runs[0].total, runs[0].timetable
     self.calls = 0
-    self.newest_result: tuple[int, Evaluation] | None = None
-    self.feed = data.feed(
-      lambda step: devices.read_batch(experiment, step),
-      self.total,
-      prefetch=not config.dataset.in_memory,
-    )
-    self.checkpoints = stack.enter_context(
-      Checkpoints(workdir, config.keep_checkpoints, config)
-    )
+    self.failures: dict[Run, str] = {}
 
-  def to_end(self, initial: TrainState | None) -> Evaluation:
+  def to_end(self) -> list[Evaluation]:
     """Runs the phases that are left and reports."""
-    saved = self._begin(initial)
-    step = int(saved.state.step)
-    with progress.Bar(self.total, step, self.timetable.log_every) as self.bar:
-      for phase in self.experiment.phases:
-        if int(saved.state.step) < phase.end:
-          saved = self._run_phase(phase, saved)
-    return self._end(self._result(saved))
+    first = min(run.step for run in self.runs)
+    with progress.Bar(self.total, first, self.timetable.log_every) as self.bar:
+      for run in self.runs:
+        run.bar = self.bar
+      while going := [run for run in self.runs if self._goes_on(run)]:
+        step = min(run.step for run in going)
+        ahead = [run.step for run in going if run.step > step]
+        hindmost = [run for run in going if run.step == step]
+        self._run_phase(hindmost, min(ahead, default=self.total))
+    whole = [run for run in self.runs if run not in self.failures]
+    for run in whole:
+      with _explained(run.workdir):
+        run.checkpoints.wait()
+    self.signals.release()  # there is nothing left to save
+    if whole and self.signals.name is not None:
+      self._stop(whole[0].step)
+    results = []
+    for run in whole:
+      with _explained(run.workdir):
+        results.append(run.end())
+    if self.failures:
+      raise FloatingPointError(" ".join(self.failures.values()))
+    return results
 
-  def _begin(self, initial: TrainState | None) -> Saved:
-    """Where the run stands; opens its records."""
-    if self.checkpoints.steps():
-      like = jax.eval_shape(lambda: experiment_lib.init(self.experiment))
-      saved = self.checkpoints.restore(like)
-      print(f"Continuing from step {saved.state.step}.", flush=True)
-    else:
-      new = experiment_lib.init(self.experiment) if initial is None else initial
-      saved = Saved(new)
-    step = int(saved.state.step)
-    if not saved.position:  # nothing has been read yet
-      saved = dataclasses.replace(saved, position={"next_index": step})
-    self.feed.set_state(saved.position)
-    if processes.is_primary():
-      records.write_start(self.workdir, self.experiment.config.seed, step)
-    self.metrics = self.stack.enter_context(
-      records.Metrics(self.workdir, saved.rows, step)
-      if processes.is_primary()
-      else records.Rows(saved.rows)
-    )
-    return saved
+  def _goes_on(self, run: Run) -> bool:
+    return not run.is_over and run not in self.failures
 
-  def _run_phase(self, phase: Phase, saved: Saved) -> Saved:
-    """Runs a phase from where the run stands to its end."""
-    state = saved.state
-    if phase.init_encodings and int(state.step) == phase.start:
-      images = self.experiment.train.images
-      state = init_prior(self._model_of(state), phase, state, images)
-      saved = dataclasses.replace(saved, state=state)
+  def _run_phase(self, runs: Sequence[Run], until: int) -> None:
+    """Takes steps to the end of a phase, unless a run leaves or joins first.
+
+    Args:
+      runs: at one step.
+      until: the step at which others wait.
+    """
+    for run in runs:
+      run.enter()
+    # That of the largest K; how many components a run has, its state says.
+    phase = max((run.phase for run in runs), key=lambda p: p.prior.factors)
     self.bar.describe(phase.name)
-    replicated = self.devices.replicate(state)
-    while (step := int(saved.state.step)) < phase.end and not (
-      self._is_exhausted(phase)
+    replicated = self.devices.replicate([run.saved.state for run in runs])
+    while runs[0].step < min(until, phase.end) and (
+      all(map(self._goes_on, runs))
     ):
-      stretch = self._advance(phase, step, replicated)
+      stop = min(until, self.timetable.next(runs[0].step, phase.end))
+      stretch = self._advance(phase, runs, stop, replicated)
       replicated = stretch.replicated
-      state, infos = self._check(stretch, saved)
-      due = self.timetable.after(int(state.step), phase.end)
-      pending = [*saved.pending, *infos]
-      if due:
-        self._log(stretch, state, pending, len(infos))
-        pending = []
-      if due.evaluate:
-        self._evaluate(phase, state)
-      saved = Saved(
-        state,
-        phase.name,
-        list(self.metrics.rows),
-        pending,
-        self.feed.get_state(),
-      )
-      self._save(saved, due.evaluate or due.save, stretch.stopping)
-    return saved
+      self._look(stretch, runs)
 
-  def _is_exhausted(self, phase: Phase) -> bool:
-    """Whether config.patience ends the run here, in its last phase."""
-    patience = self.experiment.config.patience
-    return phase.end == self.total and records.is_exhausted(
-      self.metrics.rows, phase.start, patience
-    )
-
-  def _advance(self, phase: Phase, step: int, replicated: Any) -> _Stretch:
-    """Sends steps off until something is due or a signal asks to stop."""
-    stop = self.timetable.next(step, phase.end)
+  def _advance(
+    self, phase: Phase, runs: Sequence[Run], stop: int, replicated: Any
+  ) -> Stretch:
+    """Sends steps off, up to `stop` or until a signal asks to stop."""
+    first = step = runs[0].step
     infos: list[Any] = []
     stopping, clock = False, time.perf_counter()
     while step < stop and not stopping:
       num = self.steps_per_call
       with self._compiling():
         if 1 < num <= stop - step:
-          batches = [next(self.feed) for _ in range(num)]
+          batches = [_read(runs) for _ in range(num)]
           replicated, info = self.devices.take_steps(phase, replicated, batches)
         else:
           num = 1
-          batch = next(self.feed)
+          batch = _read(runs)
           replicated, info = self.devices.take_step(phase, replicated, batch)
       infos.append(info)
       step += num
@@ -333,7 +359,9 @@ class _Run:
       stopping = self.signals.ask_to_stop(self.calls) and step < self.total
     jax.block_until_ready(infos[-1])
     seconds = time.perf_counter() - clock
-    return _Stretch(phase, infos, replicated, stopping, seconds)
+    return Stretch(
+      phase, step - first, infos, replicated, stopping, seconds, len(runs)
+    )
 
   def _compiling(self) -> contextlib.AbstractContextManager[None]:
     """For a call of a step: before the first no step is there to be saved."""
@@ -341,159 +369,44 @@ class _Run:
       return host.nothing_to_lose()
     return contextlib.nullcontext()
 
-  def _check(
-    self, stretch: _Stretch, saved: Saved
-  ) -> tuple[TrainState, list[finite.Info]]:
-    """The state after a stretch and the numbers of its steps, all finite."""
-    state = devices_lib.first(stretch.replicated)
-    infos = devices_lib.to_host(stretch.infos)
-    if broken := finite.broken_terms(infos, state):
-      self._fail(stretch.phase, saved, len(infos), broken)
-    return state, infos
+  def _look(self, stretch: Stretch, runs: Sequence[Run]) -> None:
+    """Has each run look at a stretch and do what is due."""
+    like = [run.saved.state for run in runs]
+    states = devices_lib.first(stretch.replicated, like)
+    infos = devices_lib.to_host(stretch.infos, len(runs))
+    for run, state, of_run in zip(runs, states, infos, strict=True):
+      with _explained(run.workdir):
+        try:
+          run.take(stretch, state, of_run)
+        except FloatingPointError as error:
+          self._leave_out(run, error)
+    runs = [run for run in runs if run not in self.failures]
+    if not runs:
+      return
+    due = self.timetable.after(runs[0].step, stretch.phase.end)
+    if due:
+      rows = [run.log(stretch) for run in runs]
+      means = {k: float(np.mean([row[k] for row in rows])) for k in rows[0]}
+      self.bar.show(runs[0].step, means)
+    for run in runs:
+      with _explained(run.workdir):
+        run.keep(stretch, due)
+    if stretch.stopping:
+      self._stop(runs[0].step)
 
-  def _log(
-    self,
-    stretch: _Stretch,
-    state: TrainState,
-    infos: Sequence[finite.Info],
-    num: int,
-  ) -> None:
-    """A row of averages over the steps since the last one."""
-    values = {
-      name: float(np.mean([info[name] for info in infos])) for name in infos[0]
-    }
-    values |= {
-      "seconds": stretch.seconds,
-      "steps_per_second": num / stretch.seconds,
-      **records.usage_scalars(self._model_of(state).usage(state)),
-    }
-    step = int(state.step)
-    self.metrics.write(step, stretch.phase.name, "train", values)
-    self.bar.show(step, values)
+  def _leave_out(self, run: Run, error: FloatingPointError) -> None:
+    """Has the others go on without a run."""
+    self.failures[run] = str(error)
+    if len(self.runs) > 1:
+      self.bar.say(str(error))
 
-  def _evaluate(self, phase: Phase, state: TrainState) -> None:
-    """A row of scores, which a person sees too."""
-    step = int(state.step)
-    result = self._score(state, self.judging)
-    self.metrics.write(step, phase.name, self.judge, result.scalars())
-    if self.judge == "test":
-      self.newest_result = step, result
-    if step < self.total or self.judge != "test":  # the last one is reported
-      self.bar.say(f"step {step} ({phase.name}), {self.judge} set: {result}")
-
-  def _should_have_groups(self) -> bool:
-    """Whether a mixture had encodings to begin at, and time for all images.
-
-    It begins with the networks where there is no pre-training by design, and a
-    smoke run ends before it has seen the data.
-    """
-    if not self.experiment.config.steps.pretrain:
-      return False
-    starts = [p.start for p in self.experiment.phases if p.prior.factors]
-    steps = self.total - min(starts, default=self.total)
-    return self.experiment.has_seen_all(steps)
-
-  def _score(self, state: TrainState, images: data.Split) -> Evaluation:
-    num = len(self.experiment.train)
-    return evaluate(self._model_of(state), state, images, num_data=num)
-
-  def _model_of(self, state: TrainState) -> Model:
-    """The model with the prior that is in effect."""
-    experiment = self.experiment
-    return model_at(experiment.model, experiment.phases, int(state.step))
-
-  def _save(self, saved: Saved, due: bool, stopping: bool) -> None:
-    """A checkpoint where one is due; the end where a signal asked for it."""
-    if due or stopping:
-      self.checkpoints.save(saved)
-    if stopping:
-      self._stop(saved.state)
-    self.checkpoints.check_for_errors()
-
-  def _stop(self, state: TrainState) -> NoReturn:
+  def _stop(self, step: int) -> NoReturn:
     raise processes.Stopped(
-      f"stopped by {self.signals.name} after step {state.step} of "
-      f"{self.total}, which is saved; the same command continues."
+      f"stopped by {self.signals.name} after step {step} of {self.total}, "
+      "which is saved; the same command continues."
     )
 
-  def _fail(
-    self, phase: Phase, saved: Saved, num_steps: int, broken: list[str]
-  ) -> NoReturn:
-    """Finds the broken step of a stretch; saves the state before it."""
-    self.feed.set_state(saved.position)
-    replicated = self.devices.replicate(saved.state)
 
-    def take_step() -> tuple[TrainState, finite.Info]:
-      nonlocal replicated
-      replicated, info = self.devices.take_step(
-        phase, replicated, next(self.feed)
-      )
-      return devices_lib.first(replicated), devices_lib.to_host([info])[0]
-
-    def keep(state: TrainState, info: finite.Info) -> None:
-      nonlocal saved
-      saved = dataclasses.replace(
-        saved,
-        state=state,
-        phase=phase.name,
-        pending=[*saved.pending, info],
-        position=self.feed.get_state(),
-      )
-
-    broken = finite.replay(take_step, num_steps, keep) or broken
-    self.checkpoints.save(saved)
-    step = int(saved.state.step)
-    raise FloatingPointError(
-      f"step {step + 1}: {', '.join(broken)} not finite. The state of step "
-      f"{step} is saved. Lower config.learning_rate, or raise "
-      "config.kl_anneal_steps, in another --workdir."
-    )
-
-  def _result(self, saved: Saved) -> TrainState:
-    """The last state, or with config.patience that of the best checkpoint."""
-    last = int(saved.state.step)
-    best = records.best_step(self.metrics.rows)
-    if not self.experiment.config.patience or best is None:
-      return saved.state
-    if last < self.total:
-      self.bar.say(
-        f"ended after step {last}: no better bound on the {self.judge} images "
-        f"since step {best}"
-      )
-    if best == last:
-      return saved.state
-    self.checkpoints.wait()
-    like = jax.eval_shape(lambda: experiment_lib.init(self.experiment))
-    return self.checkpoints.restore(like, best).state
-
-  def _end(self, state: TrainState) -> Evaluation:
-    """Reports on the result's state, once its checkpoint is there."""
-    self.checkpoints.wait()
-    self.signals.release()  # there is nothing left to save
-    if self.signals.name is not None:
-      self._stop(state)
-    scored, result = self.newest_result or (-1, None)
-    if result is None or scored != int(state.step):
-      result = self._score(state, self.experiment.test)
-    judged = records.bounds(self.metrics.rows)
-    if processes.is_primary():
-      model = self._model_of(state)
-      diagnosis = examine(model, state, self.experiment.test)
-      report(
-        model,
-        state,
-        self.workdir,
-        result,
-        diagnosis,
-        num_samples=1,
-        total=self.total,
-        result_step=int(state.step),
-        validation_bound=judged.get(int(state.step))
-        if self.judge == "validation"
-        else None,
-        has_seen_all=self.experiment.has_seen_all(self.total),
-      )
-      message = diagnosis.warning()
-      if message and self._should_have_groups():
-        logging.warning(message)
-    return result
+def _read(runs: Sequence[Run]) -> list[data.Batch]:
+  """The next batch of each."""
+  return [next(run.feed) for run in runs]

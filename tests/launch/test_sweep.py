@@ -114,6 +114,30 @@ def test_a_sweep_killed_as_a_result_appears_ends_as_if_it_had_not_been(
   assert table(killed) == table(undisturbed)
 
 
+def test_points_trained_together_make_the_same_table(prepared, tmp_path):
+  tables = []
+  for together in (1, 2):
+    folder = tmp_path / str(together)
+    done = run(
+      "sweep",
+      *("--config.seeds=(0,1)", *ONE_POINT[::2]),
+      f"--together={together}",
+      f"--data_dir={prepared}",
+      f"--sweepdir={folder}",
+    )
+    assert done.returncode == 0, done.stderr
+    tables.append(table(folder))
+  first, second = (folder / f"digits/seed{i}/K2/log.txt" for i in (0, 1))
+  assert second.read_text() == f"see {first}\n"
+  for one, two in zip(*tables, strict=True):
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+      try:
+        assert float(two[name]) == pytest.approx(float(value), abs=1e-3), name
+      except ValueError:
+        assert two[name] == value
+
+
 @pytest.mark.parametrize("prior", ["factorial_mixture", "gaussian_mixture"])
 def test_a_shared_pretraining_changes_nothing(prior, prepared, tmp_path):
   config = digits.get_config("smoke")

@@ -102,6 +102,26 @@ def test_runs_share_what_they_can_and_no_more(tmp_path):
   assert len(set(folder.values())) == 3
 
 
+def test_points_are_alike_but_for_seed_and_k(tmp_path):
+  config = digits(seeds=(0, 1), num_components=(2, 3))
+  config.runs.other = config.runs.digits.copy_and_resolve_references()
+  config.runs.other.svi.kappa = 0.6
+  config.runs.patient = config.runs.digits.copy_and_resolve_references()
+  config.runs.patient.update_from_flattened_dict(
+    {"patience": 1, "dataset.validation": 20, "evaluate_every": 2}
+  )
+  tasks = sweep.plan.make(config, tmp_path).tasks
+  pretraining = [task.alike for task in tasks if task.needs is None]
+  assert len(pretraining) == 4  # of two seeds, with and without validation
+  kinds = [set(pretraining)] + [
+    {task.alike for task in tasks if task.name.startswith(f"{run}/")}
+    for run in config.runs
+  ]
+  assert [len(kind) for kind in kinds] == [2, 1, 1, 1]
+  assert len(set.union(*kinds)) == 5
+  assert kinds[-1] == {""}
+
+
 def test_without_pretraining_nothing_is_needed_first(tmp_path):
   config = digits(seeds=(0,))
   config.runs.digits.steps.pretrain = 0

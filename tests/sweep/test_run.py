@@ -1,5 +1,6 @@
 """The order of tasks, failures, restarts and the local engine."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -28,16 +29,19 @@ def tasks_in(folder, *names_and_needs):
 
 
 def python(program):
-  """A command for each task that runs `program` with its workdir."""
-  return lambda task: [sys.executable, "-c", program, str(task.workdir)]
+  """A command for tasks that runs `program` with their workdirs."""
+  return lambda *tasks: [
+    *(sys.executable, "-c", program),
+    *(str(task.workdir) for task in tasks),
+  ]
 
 
 STEPS = 30
 SUCCEED = f"""
 import json, os, pathlib, shutil, sys
-workdir = pathlib.Path(sys.argv[1])
-shutil.copytree(os.environ['A_CHECKPOINT'], workdir / 'checkpoints/{STEPS}')
-(workdir / 'results.json').write_text(json.dumps({{'step': {STEPS}}}))
+for workdir in map(pathlib.Path, sys.argv[1:]):
+  shutil.copytree(os.environ['A_CHECKPOINT'], workdir / 'checkpoints/{STEPS}')
+  (workdir / 'results.json').write_text(json.dumps({{'step': {STEPS}}}))
 """
 FAIL_ON_BAD = f"""
 import sys
@@ -84,6 +88,32 @@ def test_finished_tasks_are_left_alone_and_needs_come_first(tmp_path):
 
   assert sweep.run(tasks, engines.Local(3), command, lambda task: "") == {}
   assert order == ["a", "b"]
+
+
+def test_tasks_that_are_alike_share_a_program(tmp_path):
+  tasks = [
+    dataclasses.replace(task, alike=task.name[0].strip("x"))
+    for task in tasks_in(
+      tmp_path,
+      *(("a1", None), ("b1", None), ("x1", None), ("a2", "b1"), ("a3", None)),
+      *(("a4", None), ("x2", None), ("a5", None)),
+    )
+  ]
+  groups = []
+
+  def command(*group):
+    groups.append([task.name for task in group])
+    program = SUCCEED
+    if groups[-1] == ["a1", "a3", "a4"]:  # one of them fails
+      group = group[:2]
+      program += "sys.exit('error: a4: no such thing')"
+    return python(program)(*group)
+
+  failed = sweep.run(tasks, engines.Local(1), command, lambda task: "", 3)
+  assert groups == [["a1", "a3", "a4"], ["b1"], ["x1"], ["a2", "a5"], ["x2"]]
+  log = tmp_path / "a1" / "log.txt"
+  assert failed == {"a4": f"error: a4: no such thing (exit code 1; {log})"}
+  assert (tmp_path / "a3" / "log.txt").read_text() == f"see {log}\n"
 
 
 def test_ending_without_a_result_is_a_failure(tmp_path):
