@@ -141,8 +141,8 @@ def _train(argv: list[str]) -> None:
   from fmvae.training.run import Start
 
   workdirs = [
-    pathlib.Path(folder)
-    for folder in _WORKDIR.value or [str(common.default_folder())]
+    pathlib.Path(folder or common.default_folder())
+    for folder in _WORKDIR.value or [""]
   ]
   try:
     configs = processes.everywhere(lambda: _configs(workdirs), ValueError)

@@ -45,8 +45,9 @@ def row(point: Point) -> dict[str, Any] | None:
   in one field, separated by spaces. `nll` is importance-sampled with
   `nll_samples` draws, no bound of eq. 11. Every other score that the evaluation
   gave has a column of its own; those of the bound took `bound_samples` draws of
-  z for each image. `seconds` is the time of the training
-  steps and their compilation, without the pre-training that the point shares.
+  z for each image. `seconds` is the time of the training steps and their
+  compilation, its share where points were trained together, without the
+  pre-training that the point shares.
   """
   results = read_result(point.workdir / "results.json")
   if not is_of(results, point.steps):

@@ -385,7 +385,10 @@ class _Together:
       return
     due = self.timetable.after(runs[0].step, stretch.phase.end)
     if due:
-      rows = [run.log(stretch) for run in runs]
+      rows = []
+      for run in runs:
+        with _explained(run.workdir):
+          rows.append(run.log(stretch))
       means = {k: float(np.mean([row[k] for row in rows])) for k in rows[0]}
       self.bar.show(runs[0].step, means)
     for run in runs:

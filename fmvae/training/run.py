@@ -161,7 +161,7 @@ class Run:
         step that is broken has been saved.
     """
     if broken := finite.broken_terms(infos, state):
-      self._fail(stretch.phase, len(infos), broken)
+      self._fail(len(infos), broken)
     self.saved = Saved(
       state,
       stretch.phase.name,
@@ -228,8 +228,9 @@ class Run:
     experiment = self.experiment
     return model_at(experiment.model, experiment.phases, int(state.step))
 
-  def _fail(self, phase: Phase, num_steps: int, broken: list[str]) -> NoReturn:
+  def _fail(self, num_steps: int, broken: list[str]) -> NoReturn:
     """Finds the broken step of a stretch; saves the state before it."""
+    phase = self.phase
     self.feed.set_state(self.saved.position)
     replicated = self.devices.replicate([self.saved.state])
 

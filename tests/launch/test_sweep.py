@@ -120,7 +120,7 @@ def test_points_trained_together_make_the_same_table(prepared, tmp_path):
     folder = tmp_path / str(together)
     done = run(
       "sweep",
-      *("--config.seeds=(0,1)", *ONE_POINT[::2]),
+      *(*ONE_POINT[::2], "--config.seeds=(0,1)"),
       f"--together={together}",
       f"--data_dir={prepared}",
       f"--sweepdir={folder}",
