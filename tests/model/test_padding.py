@@ -11,7 +11,7 @@ from fmvae import prior
 from fmvae.model import TrainState, together
 
 SIZES = ((2, 3), (2, 1)), ((2, 2), (2, 4))  # of two runs, (D, K)
-HYPERPRIOR = prior.Hyperprior(b0=1e-6, c0=1e-6)
+HYPERPRIOR = prior.Hyperprior(b0=1e-6)
 
 
 def make_state(i, far, points):
