@@ -1,5 +1,6 @@
 """The pure step against the full batch on one device, phase by phase."""
 
+import collections
 import dataclasses
 import functools
 
@@ -29,13 +30,13 @@ CLAMPED = Supervision((1,), lambda step: 0.0 * step, SGD)
 SUPERVISED = Supervision((1,), lambda step: 3.0, SGD)
 
 
-def make_phases(optimizer=SGD, supervision=CLAMPED):
+def make_phases(supervision=CLAMPED):
   """By name; their place in a run does not matter here."""
   shared = {
     "start": 0,
     "end": 9,
     "num_data": N,
-    "optimizer": optimizer,
+    "optimizer": SGD,
     "step_size": lambda tau: 0.3 / (1 + tau),
   }
   mixture = shared | {"prior": MODEL.prior, "supervision": supervision}
@@ -62,6 +63,21 @@ def make_step(phase, axis_name=None, **options):
   """The pure step of a phase: (state, batch) -> (state, info)."""
   phase = make_phases(**options)[phase]
   return functools.partial(train_step, MODEL, phase, axis_name=axis_name)
+
+
+TRACES = collections.Counter()
+
+
+@functools.partial(jax.jit, static_argnames="phase")
+def _take_step(phase, state, data, delta):
+  TRACES[phase] += 1
+  supervision = Supervision((1,), lambda step: delta, SGD)
+  return make_step(phase, supervision=supervision)(state, data)
+
+
+def take_step(phase, state, data, delta=0.0):
+  """A step of a phase by name, compiled once for all that Delta may be."""
+  return _take_step(phase, state, data, delta)
 
 
 PHASES = ("pretrain", "prior", "joint")
@@ -134,9 +150,8 @@ def test_one_two_and_four_devices_take_the_full_batch_trajectory():
   # SGD: Adam would hide a gradient that is wrong by a factor.
   state, infos = make_state(), []
   for phase in PHASES:
-    step = jax.jit(make_step(phase, supervision=SUPERVISED))
     for seed in range(2):
-      state, info = step(state, batch(seed))
+      state, info = take_step(phase, state, batch(seed), 3.0)
       infos.append(info)
   alone = jax.device_get((numbers(state), infos))
   for num_devices in (1, 2, 4):
@@ -145,7 +160,7 @@ def test_one_two_and_four_devices_take_the_full_batch_trajectory():
 
 def test_without_delta_a_joint_step_is_eq_4_then_clamped_eq_13():
   state, data = make_state(), batch()
-  new, info = jax.jit(make_step("joint"))(state, data)
+  new, info = take_step("joint", state, data)
   # The same from the definitions, with gamma a constant of its own.
   x, noise, gamma, _ = drawn(state, data)
 
@@ -169,7 +184,7 @@ def test_without_a_second_encoding_eq_13_takes_that_of_the_gradient_step():
   state, data = make_state(), batch()
   phase = dataclasses.replace(make_phases()["joint"], encodes_again=False)
   new, _ = jax.jit(functools.partial(train_step, MODEL, phase))(state, data)
-  again, _ = jax.jit(make_step("joint"))(state, data)
+  again, _ = take_step("joint", state, data)
   x, *_ = drawn(state, data)
   updated = moved(state, state.params, x, data.labels)
   assert_close(new.prior, updated, rtol=1e-4)
@@ -181,7 +196,7 @@ def test_with_delta_named_factors_climb_eq_8_and_the_others_take_eq_13():
   state, data, rate = make_state(), batch(), 0.05
   # Step 2 of the schedule of KL[z], weight 1.4.
   state = state.replace(step=state.step + 2)
-  new, info = jax.jit(make_step("joint", supervision=SUPERVISED))(state, data)
+  new, info = take_step("joint", state, data, 3.0)
   x, noise, gamma, label = drawn(state, data)
 
   def objective(params, factor):  # F of eq. 8 over N
@@ -221,8 +236,7 @@ def test_delta_falling_to_zero_returns_the_factors_to_closed_form():
   step = jax.jit(make_step("joint", supervision=falling))
   first, _ = step(make_state(supervision=falling), batch())
   second, info = step(first, batch(1))
-  clamped = jax.jit(make_step("joint", supervision=CLAMPED))
-  wanted, _ = clamped(first, batch(1))
+  wanted, _ = take_step("joint", first, batch(1), 0.0)
   assert info["delta"] == 0
   assert_close(second.prior, wanted.prior)
   # The optimiser of the named factors has rested.
@@ -237,9 +251,7 @@ def test_a_named_factor_without_labels_in_the_batch_does_not_see_delta():
   state = make_state()
   results = []
   for delta in (1e-30, 3.0):
-    supervision = Supervision((1,), lambda _, d=delta: d, SGD)
-    step = jax.jit(make_step("joint", supervision=supervision))
-    results.append(step(state, data)[0])
+    results.append(take_step("joint", state, data, delta)[0])
   assert_close(results[0].prior, results[1].prior, rtol=0)
   assert_close(results[0].params, results[1].params, rtol=0)
   assert (results[0].prior.factors[1].m != state.prior.factors[1].m).any()
@@ -247,8 +259,8 @@ def test_a_named_factor_without_labels_in_the_batch_does_not_see_delta():
 
 def test_each_phase_moves_its_own_parameters_alone():
   state = make_state()
-  pretrained, _ = jax.jit(make_step("pretrain"))(state, batch())
-  fitted, _ = jax.jit(make_step("prior"))(state, batch())
+  pretrained, _ = take_step("pretrain", state, batch())
+  fitted, _ = take_step("prior", state, batch())
   assert_close(pretrained.prior, state.prior, rtol=0)
   assert_close(fitted.params, state.params, rtol=0)
   old, moved = state.params["encoder"], pretrained.params["encoder"]
@@ -262,12 +274,11 @@ def test_each_phase_moves_its_own_parameters_alone():
 
 
 def test_same_step_same_noise_next_step_other_noise():
-  still = optax.sgd(0.0)
-  state = make_state(optimizer=still)
-  step = jax.jit(make_step("pretrain", optimizer=still))
-  next_state, first = step(state, batch())
-  _, again = step(state, batch())
-  _, second = step(next_state, batch())
+  state = make_state()
+  _, first = take_step("pretrain", state, batch())
+  _, again = take_step("pretrain", state, batch())
+  following = state.replace(step=state.step + 1)
+  _, second = take_step("pretrain", following, batch())
   assert first["reconstruction"] == again["reconstruction"]
   assert first["reconstruction"] != second["reconstruction"]
 
@@ -294,17 +305,10 @@ def test_one_certain_component_is_the_plain_vae():
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_ten_steps_one_trace(phase):
-  traces = 0
-
-  def counted(state, data):
-    nonlocal traces
-    traces += 1
-    return make_step(phase)(state, data)
-
-  step, state = jax.jit(counted), make_state()
+  state = make_state()
   for seed in range(10):
-    state, _ = step(state, batch(seed))
-  assert traces == 1
+    state, _ = take_step(phase, state, batch(seed))
+  assert TRACES[phase] == 1  # by all tests of this file
 
 
 def test_equal_models_and_phases_share_what_is_compiled():
