@@ -5,16 +5,19 @@ import csv
 import dataclasses
 import functools
 import json
+import multiprocessing
 import os
 import pathlib
 import random
+import resource
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -34,6 +37,103 @@ EVERY = 3  # steps between checkpoints
 _PATIENCE_S = 300.0  # with a run
 
 
+class Process(Protocol):
+  """What the studies need of a `subprocess.Popen`."""
+
+  def poll(self) -> int | None:
+    """Its exit code, None while it runs."""
+
+  def wait(self, timeout: float) -> int:
+    """Its exit code, once it has ended."""
+
+  def send_signal(self, number: int) -> None:
+    """Sends it a signal."""
+
+  def terminate(self) -> None:
+    """SIGTERM."""
+
+  def kill(self) -> None:
+    """SIGKILL."""
+
+
+def start(program: str, arguments: list[str], log: pathlib.Path) -> Process:
+  """Starts a program of `launch`, which appends what it says to a file."""
+  with log.open("ab") as file:
+    return subprocess.Popen(
+      [sys.executable, "-m", f"launch.{program}", *arguments],
+      cwd=ROOT,
+      stdout=file,
+      stderr=file,
+    )
+
+
+class Forked:
+  """The same by a fork of a process that has imported what takes seconds."""
+
+  def __init__(
+    self,
+    program: str,
+    arguments: list[str],
+    log: pathlib.Path,
+    memory: int | None = None,
+  ):
+    """Starts it.
+
+    Args:
+      program: of `launch`, its name.
+      arguments: of its command line.
+      log: takes what it says.
+      memory: bytes of address space that it may take.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+      ["fmvae.training.loop", "fmvae.figures", "fmvae.sweep"]
+    )
+    self._process = context.Process(
+      target=_be, args=(program, arguments, str(log), memory)
+    )
+    self._process.start()
+
+  def poll(self) -> int | None:
+    """See `Process`."""
+    return self._process.exitcode
+
+  def wait(self, timeout: float) -> int:
+    """See `Process`."""
+    self._process.join(timeout)
+    code = self.poll()
+    if code is None:
+      raise subprocess.TimeoutExpired(self._process.name, timeout)
+    return code
+
+  def send_signal(self, number: int) -> None:
+    """See `Process`."""
+    if self._process.pid and self.poll() is None:
+      os.kill(self._process.pid, number)
+
+  def terminate(self) -> None:
+    """See `Process`."""
+    self.send_signal(signal.SIGTERM)
+
+  def kill(self) -> None:
+    """See `Process`."""
+    self.send_signal(signal.SIGKILL)
+
+
+def _be(
+  program: str, arguments: list[str], log: str, memory: int | None
+) -> None:
+  """Is that program, in this process."""
+  output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+  os.dup2(output, 1)
+  os.dup2(output, 2)
+  os.chdir(ROOT)
+  if memory:
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+  sys.argv = ["-m", *arguments]  # as it is when `launch` is imported
+  runpy.run_module(f"launch.{program}", run_name="__main__", alter_sys=True)
+
+
 class Run:
   """A run of launch.train in a folder of its own, by one process or several."""
 
@@ -44,7 +144,7 @@ class Run:
     self.workdir = workdir
     self.num_processes = num_processes
     self.steps = steps  # of each phase
-    self.processes: list[subprocess.Popen] = []
+    self.processes: list[Process] = []
 
   @property
   def log(self) -> pathlib.Path:
@@ -72,18 +172,8 @@ class Run:
         f"--num_processes={self.num_processes}",
         f"--process_id={i}",
       ]
-      with self.log.open("ab") as log:
-        self.processes.append(
-          subprocess.Popen(
-            [
-              *(sys.executable, "-m", "launch.train", *self.arguments()),
-              *(several if self.num_processes > 1 else []),
-            ],
-            cwd=ROOT,
-            stdout=log,
-            stderr=log,
-          )
-        )
+      arguments = self.arguments() + several * (self.num_processes > 1)
+      self.processes.append(self.bench.start("train", arguments, self.log))
 
   def start_and_go_on(self, longest: float) -> None:
     """Starts the run and lets it take steps for a random time."""
@@ -150,9 +240,16 @@ class Run:
 class Bench:
   """Makes runs of one small config on the digits of scikit-learn."""
 
-  def __init__(self, folder: pathlib.Path, data_dir: pathlib.Path, seed: int):
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    data_dir: pathlib.Path,
+    seed: int,
+    start: Callable[[str, list[str], pathlib.Path], Process] = start,
+  ):
     self.folder = folder
     self.data_dir = data_dir
+    self.start = start
     self.random = random.Random(seed)
     self.undisturbed = functools.cache(self._undisturbed)
     exp = experiment.build(digits.get_config("smoke"), data_dir=str(data_dir))

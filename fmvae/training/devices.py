@@ -69,7 +69,6 @@ class Devices:
     self._here = [i for i, d in enumerate(devices) if d.process_index == here]
     self._step = step
     self._model = model
-    self._compiled = functools.cache(self._compile)
 
   def steps_per_call(self, asked: int | None, log_every: int) -> int:
     """How many steps go off at once.
@@ -111,13 +110,12 @@ class Devices:
     take = self._compiled(phase, several=True, alone=len(batches[0]) == 1)
     return take(replicated, _stack([_join(each) for each in batches]))
 
-  def _compile(
-    self, phase: Phase, several: bool, alone: bool
+  def _compiled(
+    self, phase: Phase, *, several: bool, alone: bool
   ) -> Callable[..., Any]:
-    of_all = self._step if alone else together.step(self._step)
-    step = functools.partial(of_all, self._model, phase, axis_name=AXIS)
-    function = functools.partial(jax.lax.scan, step) if several else step
-    return jax.pmap(function, AXIS, devices=self._devices, donate_argnums=0)
+    return _compile(
+      self._step, self._model, phase, several, alone, self._devices
+    )
 
   def replicate(self, states: Sequence[TrainState]) -> Any:
     """Copies on each device of this process, along a new axis."""
@@ -145,6 +143,21 @@ class Devices:
     return jax.tree.map(
       lambda x: x.reshape(rows.shape + x.shape[1:]), train.batch(rows.ravel())
     )
+
+
+@functools.lru_cache(maxsize=32)  # for all runs of this process
+def _compile(
+  step: Step,
+  model: Model,
+  phase: Phase,
+  several: bool,
+  alone: bool,
+  devices: tuple[jax.Device, ...],
+) -> Callable[..., Any]:
+  of_all = step if alone else together.step(step)
+  of_phase = functools.partial(of_all, model, phase, axis_name=AXIS)
+  function = functools.partial(jax.lax.scan, of_phase) if several else of_phase
+  return jax.pmap(function, AXIS, devices=devices, donate_argnums=0)
 
 
 def _join(batches: Sequence[data.Batch]) -> data.Batch:

@@ -1,17 +1,14 @@
 """What wrong flags and damaged folders do: how they are drawn and judged."""
 
 import ast
+import contextlib
 import dataclasses
 import json
 import math
-import multiprocessing
-import os
 import pathlib
 import random
-import resource
-import runpy
 import shutil
-import sys
+import subprocess
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -89,11 +86,6 @@ class Bench:
     self.data_dir = data_dir
     self.random = random.Random(seed)
     self.runs = runs.Bench(folder, data_dir, seed)
-    # Starts processes that have imported all that takes long.
-    self._context = multiprocessing.get_context("forkserver")
-    self._context.set_forkserver_preload(
-      ["fmvae.training.loop", "fmvae.figures", "fmvae.sweep"]
-    )
 
   def call(self, program: str, arguments: list[str], log: pathlib.Path) -> int:
     """The exit code of a program of `launch`, 75 where it had to be stopped.
@@ -106,20 +98,19 @@ class Bench:
     Raises:
       Failure: it does not end.
     """
-    process = self._context.Process(
-      target=_call, args=(program, arguments, str(log))
-    )
-    process.start()
-    process.join(_PATIENCE_S)
-    if at_work := process.exitcode is None:
+    process = runs.Forked(program, arguments, log, _MEMORY)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+      process.wait(_PATIENCE_S)
+    if at_work := process.poll() is None:
       process.terminate()
-      process.join(_PATIENCE_S)
-    if process.exitcode is None:
+      with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_PATIENCE_S)
+    code = process.poll()
+    if code is None:
       process.kill()
-      process.join()
       raise Failure("does not end")
     # One that only looks at a run has nothing to save.
-    return 75 if at_work and program != "train" else process.exitcode
+    return 75 if at_work and program != "train" else code
 
   def undisturbed(self) -> pathlib.Path:
     """The workdir of a finished run that nothing happened to."""
@@ -146,16 +137,6 @@ class Bench:
       for name in ("results.json", "samples.png"):
         (run.workdir / name).unlink()
     return run.workdir
-
-
-def _call(program: str, arguments: list[str], log: str) -> None:
-  """Is that program, in this process."""
-  output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-  os.dup2(output, 1)
-  os.dup2(output, 2)
-  resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-  sys.argv = ["-m", *arguments]  # as it is when `launch` is imported
-  runpy.run_module(f"launch.{program}", run_name="__main__", alter_sys=True)
 
 
 def attack(
