@@ -11,7 +11,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
   os.environ |= {
     "XLA_FLAGS": "--xla_force_host_platform_device_count=4"
     " --xla_backend_optimization_level=0",
-    "JAX_COMPILATION_CACHE_DIR": _cache.name,
+    "JAX_COMPILATION_CACHE_DIR": f"{_cache.name}/compiled",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     # Shapes that fit by accident are an error, in programs too.
     "JAX_NUMPY_RANK_PROMOTION": "raise",
@@ -20,6 +20,25 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 import pytest
 
 _MOST_MAPS = 30_000
+# The files that take longest. They begin, so that the workers end together.
+_LONG = (
+  "training/test_configs_run.py",
+  "launch/test_processes.py",
+  "launch/test_faults.py",
+  "launch/test_sweep.py",
+  "training/test_loop.py",
+  "model/test_step.py",
+  "test_benchmarks.py",
+  "launch/test_launch.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+  def place(item):
+    name = item.path.relative_to(Path(__file__).parent).as_posix()
+    return _LONG.index(name) if name in _LONG else len(_LONG)
+
+  items.sort(key=place)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,4 +79,14 @@ def prepared(tmp_path_factory):
 
   folder = tmp_path_factory.mktemp("prepared")
   data.load("uci_digits", "train", data_dir=folder)
+  return folder
+
+
+@pytest.fixture(scope="session")
+def mnist(real_files):
+  """A data_dir in which the real `mnist` is prepared, once for all workers."""
+  from fmvae import data
+
+  folder = Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).with_name("mnist")
+  data.load("mnist", "train", data_dir=folder, manual_dir=real_files)
   return folder

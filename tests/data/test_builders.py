@@ -166,9 +166,8 @@ def test_fashion_mnist_is_prepared_without_tensorflow(tmp_path):
   assert again.images.shape == (3, 28, 28, 1)
 
 
-def test_mnist_from_the_real_files(real_files, tmp_path):
-  train = load("mnist", "train", data_dir=tmp_path, manual_dir=real_files)
-  test = load("mnist", "test", data_dir=tmp_path)
+def test_mnist_from_the_real_files(mnist, real_files):
+  train, test = (load("mnist", s, data_dir=mnist) for s in ("train", "test"))
   assert train.images.shape == (60_000, 28, 28, 1)
   assert test.images.shape == (10_000, 28, 28, 1)
   np.testing.assert_allclose(train.images.mean() / 255, 0.1306605, atol=1e-7)

@@ -69,7 +69,6 @@ def test_config_runs(name, tmp_path):
   run(config, tmp_path, load=random_images)
 
 
-def test_real_mnist(real_files, tmp_path):
+def test_real_mnist(mnist, tmp_path):
   config = importlib.import_module("experiments.mnist_mlp").get_config("smoke")
-  folders = {"data_dir": tmp_path / "data", "manual_dir": real_files}
-  run(config, tmp_path / "run", **folders)
+  run(config, tmp_path / "run", data_dir=mnist)
