@@ -212,7 +212,8 @@ def wrong_flags(bench: Bench, folder: pathlib.Path):
   shutil.copytree(bench.named(), folder)
   program = bench.random.choice(sorted(_FLAGS))
   flags = _FLAGS[program]
-  names = bench.random.sample(sorted(flags), bench.random.choice((1, 1, 2)))
+  num = min(bench.random.choice((1, 1, 2)), len(flags))
+  names = bench.random.sample(sorted(flags), num)
   drawn = {name: _draw(bench.random, flags[name]) for name in names}
   if program == "figures":
     drawn = {"figure": "4", **drawn}
