@@ -19,18 +19,14 @@ def starting(rounds: int) -> list[Row]:
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder)
     _first_step(path, 0)  # prepares the data, fills the caches of the disk
-    cold, warm, imports = [], [], []
+    cold, warm = [], []
     for turn in range(1, rounds + 1):
       cold.append(_first_step(path / f"cold{turn}", turn))
       warm.append(_first_step(path, turn))
-      begin = time.perf_counter()
-      subprocess.run([sys.executable, "-c", "import launch.train"], check=True)
-      imports.append(time.perf_counter() - begin)
   what = "process start to the end of step 1, MLP pair on MNIST"
   return [
     Row(f"{what}, cold compilation cache", cold, "s", 15.0),
     Row(f"{what}, warm", warm, "s"),
-    Row("of that, imports", imports, "s"),
   ]
 
 
