@@ -5,6 +5,7 @@ from experiments.report.reading import RESULTS, markdown, rows_of
 
 _STEP64 = "conv64, batch 16, joint step"
 _STEP28 = "conv28, batch 64, joint step"
+_MLP = "MLP pair, K = 128, batch 64, 1,000 steps"
 _MIXTURE = "conv28, batch 64, K = 64, mixture prior"
 _FIRST_STEP = "process start to the end of step 1, MLP pair on MNIST"
 
@@ -24,7 +25,13 @@ _IN_README = (
     f"{_STEP28}: ours / PyTorch",
   ),
   (
-    "the mixture prior, K = 64, in that step",
+    "1,000 steps of the MLP pair, K = 128, batch 64, data and metrics included",
+    f"{_MLP}: ours",
+    ("PyTorch", f"{_MLP}: PyTorch"),
+    f"{_MLP}: ours / PyTorch",
+  ),
+  (
+    "the mixture prior, K = 64, in a step of the 28x28 pair",
     _MIXTURE,
     ("N(0, I)", "the same with N(0, I)"),
     f"{_MIXTURE} / N(0, I)",
