@@ -24,14 +24,10 @@ _RUNS = {
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  config = ConfigDict(
-    {
-      "runs": {n: density.get_config(of) for n, of in _RUNS.items()},
-      "num_components": (0,),  # those of each run
-      "seeds": (0, 1, 2),
-      "importance_samples": 5_000,
-    },
-    type_safe=False,
+  return sweep.plan.make_config(
+    arg,
+    runs={n: density.get_config(of) for n, of in _RUNS.items()},
+    num_components=(0,),  # those of each run
+    seeds=(0, 1, 2),
+    importance_samples=5_000,
   )
-  sweep.plan.adapt(config, arg)
-  return config.lock()

@@ -1,7 +1,6 @@
 """Step 3 with and without a second encoding of the batch (Sec. 2.4.3).
 
-The MLP pair on MNIST with K = 128, and the rendered shapes, three seeds each.
-About half an hour on two cores:
+The MLP pair on MNIST with K = 128, and the rendered shapes, three seeds each:
   python -m launch.sweep --config=experiments/sweeps/encode_again.py
 """
 
@@ -21,14 +20,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
       run = config.copy_and_resolve_references()
       run.encode_again = encode_again
       runs[f"{name}_{'again' if encode_again else 'once'}"] = run
-  config = ConfigDict(
-    {
-      "runs": runs,
-      "num_components": (0,),  # those of each run
-      "seeds": (0, 1, 2),
-      "importance_samples": 0,
-    },
-    type_safe=False,
+  return sweep.plan.make_config(
+    arg,
+    runs=runs,
+    num_components=(0,),  # those of each run
+    seeds=(0, 1, 2),
   )
-  sweep.plan.adapt(config, arg)
-  return config.lock()

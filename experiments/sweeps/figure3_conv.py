@@ -15,17 +15,12 @@ from fmvae import sweep
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  config = ConfigDict(
-    {
-      "runs": {
-        "mnist": mnist_conv.get_config(),
-        "omniglot": omniglot_conv.get_config(),
-      },
-      "num_components": tuple(2**i for i in range(11)),
-      "seeds": (0, 1, 2),
-      "importance_samples": 0,
+  return sweep.plan.make_config(
+    arg,
+    runs={
+      "mnist": mnist_conv.get_config(),
+      "omniglot": omniglot_conv.get_config(),
     },
-    type_safe=False,
+    num_components=tuple(2**i for i in range(11)),
+    seeds=(0, 1, 2),
   )
-  sweep.plan.adapt(config, arg)
-  return config.lock()

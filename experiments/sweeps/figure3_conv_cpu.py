@@ -20,14 +20,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
     run.svi.tau0 = 300.0
     run.steps = {"pretrain": 20_000, "prior": 3_000, "joint": 60_000}
     run.evaluate_every = 10_000
-  config = ConfigDict(
-    {
-      "runs": {"mnist": mnist, "omniglot": omniglot},
-      "num_components": (1, 64, 512),
-      "seeds": (0,),
-      "importance_samples": 0,
-    },
-    type_safe=False,
+  return sweep.plan.make_config(
+    arg,
+    runs={"mnist": mnist, "omniglot": omniglot},
+    num_components=(1, 64, 512),
+    seeds=(0,),
   )
-  sweep.plan.adapt(config, arg)
-  return config.lock()

@@ -12,14 +12,9 @@ from fmvae import sweep
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  config = ConfigDict(
-    {
-      "runs": {"digits": digits.get_config()},
-      "num_components": tuple(2**i for i in range(7)),
-      "seeds": (0, 1, 2),
-      "importance_samples": 0,
-    },
-    type_safe=False,
+  return sweep.plan.make_config(
+    arg,
+    runs={"digits": digits.get_config()},
+    num_components=tuple(2**i for i in range(7)),
+    seeds=(0, 1, 2),
   )
-  sweep.plan.adapt(config, arg)
-  return config.lock()

@@ -16,14 +16,9 @@ from fmvae import sweep
 def get_config(arg: str | None = None) -> ConfigDict:
   mnist = mnist_mlp.get_config()
   mnist.learning_rate = 3e-4  # as on Omniglot
-  config = ConfigDict(
-    {
-      "runs": {"mnist": mnist, "omniglot": omniglot_mlp.get_config()},
-      "num_components": tuple(2**i for i in range(10)),
-      "seeds": (0, 1, 2),
-      "importance_samples": 0,
-    },
-    type_safe=False,
+  return sweep.plan.make_config(
+    arg,
+    runs={"mnist": mnist, "omniglot": omniglot_mlp.get_config()},
+    num_components=tuple(2**i for i in range(10)),
+    seeds=(0, 1, 2),
   )
-  sweep.plan.adapt(config, arg)
-  return config.lock()

@@ -25,14 +25,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
       run.dataset.threshold = float(kind.partition("_")[2] or 0.5)
       run.steps = {"pretrain": 5_000, "prior": 0, "joint": 0}
       runs[f"{split}_{kind}".replace("0.", "0_")] = run
-  config = ConfigDict(
-    {
-      "runs": runs,
-      "num_components": (),
-      "seeds": (0,),
-      "importance_samples": 0,
-    },
-    type_safe=False,
+  return sweep.plan.make_config(
+    arg,
+    runs=runs,
+    num_components=(),
+    seeds=(0,),
   )
-  sweep.plan.adapt(config, arg)
-  return config.lock()

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import pathlib
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -56,14 +57,34 @@ class Plan:
   tasks: tuple[Task, ...]
 
 
-def adapt(config: ConfigDict, arg: str | None) -> None:
-  """What every sweep's file does with what follows its colon.
+def make_config(
+  arg: str | None,
+  *,
+  runs: Mapping[str, ConfigDict],
+  num_components: Sequence[int],
+  seeds: Sequence[int],
+  importance_samples: int = 0,
+) -> ConfigDict:
+  """The config of a sweep, as its file returns it.
 
-  `smoke` makes it a matter of a minute; `run=NAME` leaves that run alone.
+  Args:
+    arg: what follows the file's colon: `smoke` makes it a matter of a minute,
+      `run=NAME` leaves that run alone.
+    runs: the config of each run by its name.
+    num_components: K of the points, 0 for those that the run itself has.
+    seeds: of the points.
+    importance_samples: S of an estimate of the NLL of each, 0 for none.
 
   Raises:
-    ValueError: anything else.
+    ValueError: another argument.
   """
+  fields = {
+    "runs": dict(runs),
+    "num_components": tuple(num_components),
+    "seeds": tuple(seeds),
+    "importance_samples": importance_samples,
+  }
+  config = ConfigDict(fields, type_safe=False)
   given = config_lib.parse_argument(arg, smoke=bool, run=str)
   if "run" in given:
     if given["run"] not in config.runs:
@@ -78,6 +99,7 @@ def adapt(config: ConfigDict, arg: str | None) -> None:
       config_lib.adapt(run, smoke=True)
     config.num_components = config.num_components[:2]
     config.seeds = config.seeds[:2]
+  return config.lock()
 
 
 def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
