@@ -145,8 +145,7 @@ def _against_pytorch(
   pictures = pytorch.images(batch.images, theirs.flat)
   step = compiled(step_of(exp, "joint"), state, batch)
   ours = _going_on(step, state, batch)
-  x = jnp.ones((_PRODUCT, _PRODUCT))
-  product = _waited(jax.jit(lambda x: x @ x).lower(x).compile(), x)
+  product = _product(_PRODUCT)
   with nn.intercept_methods(_xla_convolution):
     plain = side(step_of(exp, "joint"), state, batch)
   times_ms = in_turn(
@@ -428,11 +427,10 @@ def accelerator(rounds: int) -> list[Row]:
 def _ceilings(rounds: int) -> list[Row]:
   """What the device multiplies and copies at most."""
   size, rows = 8192, []
-  x = jnp.ones((size, size))
   for precision in ("float32", "tensorfloat32", "bfloat16"):
     with jax.default_matmul_precision(precision):
-      multiply = jax.jit(lambda x: x @ x).lower(x).compile()
-    ms = in_turn({"": _waited(multiply, x)}, rounds, 3)[""]
+      multiply = _product(size)
+    ms = in_turn({"": multiply}, rounds, 3)[""]
     rate = [2e-9 * size**3 / t for t in ms]
     rows.append(Row(f"matrix product, {precision}", rate, "TFLOP/s"))
   long = jnp.ones(2**28)
@@ -440,6 +438,12 @@ def _ceilings(rounds: int) -> list[Row]:
   ms = in_turn({"": _waited(copy, long)}, rounds, 3)[""]
   rows.append(Row("memory", [2e-6 * long.nbytes / t for t in ms], "GB/s"))
   return rows
+
+
+def _product(size: int) -> Side:
+  """A product of two square matrices."""
+  x = jnp.ones((size, size))
+  return _waited(jax.jit(lambda x: x @ x).lower(x).compile(), x)
 
 
 def _waited(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> Side:

@@ -10,6 +10,7 @@ on two cores:
 """
 
 import csv
+import dataclasses
 import json
 import pathlib
 import re
@@ -23,8 +24,8 @@ from absl import app, flags
 from PIL import Image
 from sklearn import datasets
 
+from experiments.studies.runs import tabulate
 from fmvae.data import shapes
-from fmvae.storage import replacing
 
 _FOLDER = flags.DEFINE_string(
   "folder", None, "Where data and runs are kept.", required=True
@@ -36,6 +37,19 @@ _STEPS = (
   "--config.steps.joint=500",
   "--config.evaluate_every=100",
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """A row of the table."""
+
+  data: str
+  chosen: str  # to fit
+  seconds: str  # of the whole command
+  bound_before: str = ""
+  bound: str = ""
+  accuracy: str = ""
+  says: str = ""  # where it does not train
 
 
 def digits_in_folders(path: pathlib.Path) -> None:
@@ -120,17 +134,16 @@ def _rendered(num: int) -> tuple[np.ndarray, list[tuple[str, str]]]:
 def main(argv: list[str]) -> None:
   del argv
   folder = pathlib.Path(_FOLDER.value).absolute()
-  with replacing(pathlib.Path(_OUT)) as path, path.open("w") as file:
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(
-      ["data", "chosen", "seconds", "bound_before", "bound", "accuracy", "says"]
-    )
-    for case in _CASES:
-      rows.writerow(_try(folder, *case))
-      file.flush()
+  tabulate(pathlib.Path(_OUT), (_try(folder, *case) for case in _CASES))
 
 
-def _try(folder, name, make, arguments, more) -> list:
+def _try(
+  folder: pathlib.Path,
+  name: str,
+  make: Callable[[pathlib.Path], None] | None,
+  arguments: str,
+  more: tuple[str, ...],
+) -> Outcome:
   data = folder / "data" / name
   if make is not None and not data.exists():
     data.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +164,7 @@ def _try(folder, name, make, arguments, more) -> list:
   seconds = f"{time.perf_counter() - begin:.0f}"
   if done.returncode:
     said = done.stderr.strip().splitlines()[-1].replace(str(folder), "..")
-    return [name, "", seconds, "", "", "", said]
+    return Outcome(name, "", seconds, says=said)
   chosen = re.search(r"chosen to fit: (.*)", done.stdout)
   tested = [
     row
@@ -166,9 +179,9 @@ def _try(folder, name, make, arguments, more) -> list:
     for key, value in result.items()
     if key.startswith("balanced_accuracy/")
   )
-  bounds = [f"{row['bound']:.2f}" for row in (tested[0], tested[-1])]
+  before, after = (f"{row['bound']:.2f}" for row in (tested[0], tested[-1]))
   what = chosen[1] if chosen else ""
-  return [name, what, seconds, *bounds, accuracy, ""]
+  return Outcome(name, what, seconds, before, after, accuracy)
 
 
 if __name__ == "__main__":
