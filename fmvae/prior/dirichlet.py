@@ -22,6 +22,7 @@ y - x are taken first, since they are exact where the two are close.
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.scipy.special import digamma, gammaln
 
@@ -36,17 +37,33 @@ def expected_log_weights(c: Array) -> Array:
   return digamma(c) - digamma(jnp.sum(c, -1, keepdims=True))
 
 
-def kl_to_symmetric(c: Array, c0: float) -> Array:
-  """KL(Dir(c) || Dir(c0, ..)), line 4e, nats `[...]` for c `[..., K]`."""
-  num, total = c.shape[-1], jnp.sum(c, -1)
+def kl_to_symmetric(
+  c: Array, c0: float, num: np.ndarray | None = None
+) -> Array:
+  """KL(Dir(c) || Dir(c0, ..)), line 4e, nats.
+
+  Args:
+    c: counts `[..., K]`.
+    c0: of the hyperprior.
+    num: `[...]`, how many of the K counts there are, all by default; those
+      beyond them must be c0. Several factors then take one call, and one
+      compilation.
+
+  Returns:
+    `[...]`.
+  """
+  num = np.asarray(c.shape[-1] if num is None else num)
+  there = np.arange(c.shape[-1]) < num[..., None]
+  total = jnp.sum(c, -1, where=there)
   about = lax.stop_gradient(total / num)[..., None]
   from_mean = c - about
-  off = jnp.mean(from_mean, -1, keepdims=True)  # what `about` lost to rounding
-  each = c0 * _log_excess(from_mean - off, c, about + off)
-  each += _beyond_leading(c0 - c, jnp.asarray(c0, c.dtype), c)
+  # What `about` lost to rounding:
+  off = jnp.mean(from_mean, -1, keepdims=True, where=there)
+  h = _log_excess(from_mean - off, c, about + off)
+  e = _beyond_leading(c0 - c, jnp.asarray(c0, c.dtype), c)
   total_0 = jnp.asarray(num * c0, c.dtype)
   whole = _beyond_leading(jnp.sum(c0 - c, -1), total_0, total)
-  return jnp.sum(each, -1) - whole
+  return jnp.sum(c0 * h + e, -1, where=there) - whole
 
 
 def _beyond_leading(difference: Array, y: Array, x: Array) -> Array:

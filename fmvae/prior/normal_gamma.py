@@ -15,6 +15,7 @@ distributions by `blend`, which is eq. 14 with the same result and no
 difference of large numbers. All costs are in nats.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -130,19 +131,19 @@ def lgamma_half_step(a: Array) -> Array:
   return exact_or_series(a, lambda a: gammaln(a + 0.5) - gammaln(a), series)
 
 
-def kl(q: NormalGamma, p: NormalGamma) -> Array:
-  """KL(q || p) per element in nats (App. C.1 with lgamma, a slip in print).
+def kl(q: NormalGamma, m0: Array, s0: float, a0: float, b0: Array) -> Array:
+  """KL(q || NormalGamma(m0, s0, a0, b0)) of each element in nats.
 
-  The terms a psi(a), lgamma(a) and b a / b are taken together by
-  `gamma_entropy_term`.
+  App. C.1 with lgamma, a slip in print. The terms a psi(a), lgamma(a) and
+  b a / b are taken together by `gamma_entropy_term`.
   """
-  ratio = p.s / q.s
-  normal = p.s * (q.a / q.b) * (q.m - p.m) ** 2 + ratio - jnp.log(ratio) - 1
+  ratio = s0 / q.s
+  normal = s0 * (q.a / q.b) * (q.m - m0) ** 2 + ratio - jnp.log(ratio) - 1
   gamma = (
-    p.a * jnp.log(q.b / p.b)
-    + gammaln(p.a)
-    - p.a * digamma(q.a)
+    a0 * jnp.log(q.b / b0)
+    + math.lgamma(a0)
+    - a0 * digamma(q.a)
     + gamma_entropy_term(q.a)
-    + p.b * q.a / q.b
+    + b0 * q.a / q.b
   )
   return 0.5 * normal + gamma
