@@ -132,9 +132,9 @@ class VAE:
 def check(name: Any, options: Mapping[str, Any]) -> None:
   """Checks a network's name and options, before there are images.
 
-  An option is a number of units or channels, or a sequence of them; which of
-  the two, its default in the module's `make` says. Those of a user's own `make`
-  are what it takes.
+  An option is a number of units or channels, a sequence of them, or yes or no;
+  which of these, its default in the module's `make` says. Those of a user's own
+  `make` are what it takes.
 
   Raises:
     ValueError: if the name or an option is unknown or has no such value.
@@ -156,17 +156,17 @@ def check(name: Any, options: Mapping[str, Any]) -> None:
         f"network.{option} is no option of network {name!r}, which has "
         f"{list(known)}"
       )
-    several = not isinstance(known[option].default, int)
-    if several:
-      right = isinstance(value, tuple | list) and all(map(_is_size, value))
+    default = known[option].default
+    sizes = f"from 1 to {_MOST_UNITS}"
+    if isinstance(default, bool):
+      right, what = isinstance(value, bool), "True or False"
+    elif isinstance(default, int):
+      right, what = _is_size(value), f"an integer {sizes}"
     else:
-      right = _is_size(value)
+      right = isinstance(value, tuple | list) and all(map(_is_size, value))
+      what = f"a tuple of integers {sizes}"
     if not right:
-      what = "a tuple of integers" if several else "an integer"
-      raise ValueError(
-        f"network.{option} must be {what} from 1 to {_MOST_UNITS}, got "
-        f"{value!r}"
-      )
+      raise ValueError(f"network.{option} must be {what}, got {value!r}")
 
 
 def choose(image_shape: tuple[int, ...]) -> dict[str, Any]:

@@ -2,6 +2,11 @@
 
 At `width` 128, L = 128 and six output channels the pair has 27,857,670
 parameters, the paper's figure. 32x32 images take one layer less.
+
+A decoder of this kind adds what the factors say: what one of them does to a
+feature map cannot depend on another before the maps are as fine as the picture.
+Where a shape must look the same in every corner, `modulated` has every layer's
+channels scaled and shifted by z as well (Perez et al. 2018, 1709.07871).
 """
 
 import jax
@@ -11,6 +16,7 @@ from flax import linen as nn
 from fmvae.networks.convolution import Conv, ConvTranspose
 
 _TOP = 4  # side of the smallest feature map
+_CODE = 128  # units between z and the changes of a modulated layer
 
 
 class Encoder(nn.Module):
@@ -44,20 +50,33 @@ class Decoder(nn.Module):
     side: of the images, 64; 32 takes three of them.
     width: as in `Encoder`, whose channels it mirrors.
     channels: raw likelihood parameters per pixel; 6 for a Gaussian on RGB.
+    modulated: whether z scales and shifts the channels of each layer.
   """
 
   side: int = 64
   width: int = 128
   channels: int = 6
+  modulated: bool = False
 
   @nn.compact
   def __call__(self, z: jax.Array) -> jax.Array:
     """`z` `[..., L]` -> `[..., side, side, channels]`."""
+    code = nn.relu(nn.Dense(_CODE)(z)) if self.modulated else None
+
+    def rectified(x: jax.Array) -> jax.Array:
+      if code is None:
+        return nn.relu(x)
+      start = nn.initializers.normal(0.02)  # close to no modulation
+      changes = nn.Dense(2 * x.shape[-1], kernel_init=start)(code)
+      changes = changes[..., None, None, :]
+      scale, shift = jnp.split(changes, 2, axis=-1)
+      return nn.relu(x * (1 + scale) + shift)
+
     features = self.width * self.side // _TOP // 2
-    x = nn.relu(nn.Dense(_TOP * _TOP * features)(z))
-    x = x.reshape(*z.shape[:-1], _TOP, _TOP, features)
+    x = nn.Dense(_TOP * _TOP * features)(z)
+    x = rectified(x.reshape(*z.shape[:-1], _TOP, _TOP, features))
     while features > self.width:
-      x = nn.relu(ConvTranspose(features, 2)(x))
+      x = rectified(ConvTranspose(features, 2)(x))
       features //= 2
     return ConvTranspose(self.channels, 2)(x)
 
@@ -67,6 +86,7 @@ def make(
   image_shape: tuple[int, int, int],
   channels: int,
   width: int = 128,
+  modulated: bool = False,
 ) -> tuple[Encoder, Decoder]:
   """The pair, for (64, 64, 3) or (32, 32, 3).
 
@@ -80,5 +100,5 @@ def make(
     )
   return (
     Encoder(latent_dim, width),
-    Decoder(image_shape[0], width, channels),
+    Decoder(image_shape[0], width, channels, modulated),
   )

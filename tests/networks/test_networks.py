@@ -177,6 +177,40 @@ def test_conv28_layer_by_layer():
     np.testing.assert_allclose(ours, other, rtol=1e-3, atol=1e-3)
 
 
+def test_a_modulated_decoder_scales_and_shifts_each_layer():
+  plain, vae = (
+    _make("conv64", "gaussian", width=4, modulated=m) for m in (False, True)
+  )
+  params = _random_params(vae)
+  decoder = params["decoder"]
+  layers = [x for x in decoder if x.startswith("Dense")]
+  assert len(layers) == 2 + 4  # of z, and of the maps of side 4, 8, 16 and 32
+  z = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3)), jnp.float32)
+  ours = jax.jit(vae.decode)(params, z)
+
+  names = {"Dense_1": "Dense_0"}  # of those, what the plain decoder has
+  names |= {x: x for x in decoder if x.startswith("Conv")}
+  same = {"decoder": {new: decoder[old] for old, new in names.items()}}
+  still = {x: jax.tree.map(jnp.zeros_like, decoder[x]) for x in layers[2:]}
+  without = {"decoder": decoder | still}
+  expected = jax.jit(plain.decode)(same, z)
+  np.testing.assert_allclose(
+    jax.jit(vae.decode)(without, z), expected, rtol=1e-5, atol=1e-5
+  )
+  assert np.abs(ours - expected).max() > 0.1
+
+  # A scale of -1 and a shift of 1 make every map 1, whatever z is.
+  ones = {
+    x: {
+      "kernel": jnp.zeros_like(decoder[x]["kernel"]),
+      "bias": jnp.repeat(jnp.array([-1.0, 1.0]), decoder[x]["bias"].size // 2),
+    }
+    for x in layers[2:]
+  }
+  flat = jax.jit(vae.decode)({"decoder": decoder | ones}, z)
+  np.testing.assert_allclose(flat[0], flat[1], rtol=1e-6)
+
+
 def test_init_starts_with_moderate_variance():
   vae = _make("mlp", "bernoulli", hidden=(8,))
   params = vae.init(jax.random.key(0))
@@ -212,8 +246,15 @@ def test_equal_arguments_make_equal_networks():
     (
       "conv64",
       {"width": 4, "hidden": (8,), "depth": 2},
-      r"network.hidden is no option of network 'conv64', which .* \['width'\]$",
+      r"network.hidden is no option of network 'conv64', which has "
+      r"\['width', 'modulated'\]$",
     ),
+    (
+      "conv64",
+      {"modulated": 1},
+      "network.modulated must be True or False, got 1",
+    ),
+    ("conv64", {"width": True}, "network.width must be an integer .*got True"),
     ("mlp", {"image_shape": (28, 28)}, r"H, W, C.*network 'mlp'.*28, 28"),
     (
       "mlp",
