@@ -121,6 +121,8 @@ def pretraining(config: ConfigDict) -> ConfigDict:
     "encode_again",
     "delta",
     "kl_z_weight",
+    "draw_named",
+    "independence",
     "named_learning_rate",
     "init_encodings",
     "patience",
@@ -138,6 +140,7 @@ def shared(config: ConfigDict) -> ConfigDict:
   for field, value, fits in (
     ("dataset.labels", config.dataset.labels, not config.dataset.labels),
     ("patience", config.patience, not config.patience),
+    ("independence", config.independence, not config.independence),
     ("prior", config.prior, config.prior in _TOGETHER),
   ):
     if not fits:
@@ -195,6 +198,19 @@ def validate(config: ConfigDict) -> None:
       f"optimiser trains, got {_shown(config.dataset.labels)} with "
       f"config.prior = {config.prior!r}"
     )
+  for field, fits, needs in (
+    ("draw_named", config.dataset.labels, "factors in config.dataset.labels"),
+    (
+      "independence",
+      its_prior.updates and len(its_prior.factors) > 1,
+      "two factors or more of a prior that eq. 14 updates",
+    ),
+  ):
+    if config[field] and not fits:
+      raise ValueError(
+        f"config.{field} must be 0 unless there are {needs}, got "
+        f"{config[field]}"
+      )
   if config.prior == "vamp" and not (
     config.likelihood == AUTO or likelihoods.get(config.likelihood).binary
   ):
@@ -357,7 +373,11 @@ def _check_numbers(config: ConfigDict) -> None:
     raise ValueError(
       f"config.steps must be 1 to {_MOST_STEPS} steps in all, got {total}"
     )
-  for field in ("learning_rate", "named_learning_rate"):
+  if not 0 <= config.draw_named <= 1:
+    raise ValueError(
+      f"config.draw_named must be in [0, 1], got {config.draw_named}"
+    )
+  for field in ("learning_rate", "named_learning_rate", "independence"):
     if config[field] < 0:
       raise ValueError(
         f"config.{field} must be a finite number of at least 0, got "

@@ -406,6 +406,8 @@ def _phases(
     end=joint_end,
     init_encodings=0 if steps.prior else config.init_encodings,
     kl_z_weight=along(config.kl_z_weight),
+    draw_named=float(config.draw_named),
+    independence=float(config.independence),
     **shared,
   )
   return tuple(p for p in (pretrain, prior_alone, joint) if p.end > p.start)

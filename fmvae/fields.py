@@ -167,6 +167,19 @@ FIELDS: dict[str, Any] = {
   "kl_z_weight": Field(
     ((0.0, 1.0),), "The weight of KL[z] over the joint phase, as delta."
   ),
+  "draw_named": Field(
+    0.0,
+    "The share of the images that are decoded, in the joint phase, from a draw "
+    "of their component in each factor in dataset.labels: such a z_i then "
+    "tells its component and no more.",
+    added=True,
+  ),
+  "independence": Field(
+    0.0,
+    "The weight, in the joint phase, of what a network that is trained for it "
+    "can read of each factor's component in the z_i of the others: nats.",
+    added=True,
+  ),
   "named_learning_rate": Field(
     1e-2,
     "The step size of Adam in log space, for the factors in dataset.labels "

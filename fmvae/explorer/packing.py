@@ -63,7 +63,8 @@ def pack(run: Trained, pictures: np.ndarray | None = None) -> Explorer:
     require_shown(run.config.dataset.name)
   run.require_factors()
   run.model.require_pictures("the explorer needs")
-  mixture, num = run.state.prior, count_params(run.state.params)
+  networks = [run.state.params[half] for half in ("encoder", "decoder")]
+  mixture, num = run.state.prior, count_params(networks)
   if not isinstance(mixture, PriorState):
     raise ValueError(
       "the explorer needs components with a mean, as those of config.prior = "

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from fmvae.model import control
 from fmvae.model.model import Model
 from fmvae.model.priors import Encoding
 
@@ -44,6 +45,7 @@ def local_terms(
   x: Array,
   noise: Array,
   labels: Array | None = None,
+  drawn: Array | None = None,
 ) -> tuple[Terms, tuple[Array, ...], Encoding]:
   """Lines 4a-4c and the cross entropy of eq. 8 under the model's prior.
 
@@ -54,6 +56,8 @@ def local_terms(
     x: float images `[..., H, W, C]`.
     noise: standard normal `[..., L]`, for the reparameterised z.
     labels: int `[..., I]`, -1 where missing; None where there are none at all.
+    drawn: bool `[...]`, images that are decoded from draws of their named
+      components (`control.draw_named`).
 
   Returns:
     The terms, the responsibilities, gamma_i `[..., K_i]` for each factor, and
@@ -65,6 +69,8 @@ def local_terms(
   encoding = Encoding(loc, log_var, variance, z)
   variables = model.variables(params, prior_state)
   costs = model.prior.costs(variables, encoding, labels)
+  if drawn is not None:
+    z = control.draw_named(model, prior_state, z, noise, costs.resp, drawn)
   terms = Terms(
     reconstruction=model.likelihood.log_prob(model.vae.decode(params, z), x),
     kl_z=costs.kl_z,

@@ -19,6 +19,7 @@ import optax
 from jax import Array, lax
 
 from fmvae.data import Batch, Images
+from fmvae.model import control
 from fmvae.model import supervision as supervision_lib
 from fmvae.model.model import Model
 from fmvae.model.objective import Terms, local_terms
@@ -28,6 +29,7 @@ from fmvae.model.train_state import TrainState
 
 Info = dict[str, Array]
 _INIT_PRIOR = 2**32 - 1  # folded into the run's key where steps fold theirs in
+_READER = _DRAWN = 1  # folded into the keys of params and of noise
 
 
 def train_step(
@@ -50,14 +52,14 @@ def train_step(
     The new state and the averages of the batch under the old one, in nats.
   """
   model = model.replace(prior=phase.prior)
-  x, noise = _inputs(model, state, batch, axis_name)
+  x, noise, drawn = _inputs(model, phase, state, batch, axis_name)
   labels = batch.labels if phase.supervision.factors else None
   new, info, factor_grads = state, {}, ()
   if phase.trains_networks:
-    grads, factor_grads, (terms, encoding) = _gradients(
-      model, phase, state, x, noise, labels, axis_name
+    grads, factor_grads, (terms, encoding, others) = _gradients(
+      model, phase, state, x, noise, drawn, labels, axis_name
     )
-    new, info = _descend(phase, state, grads), _averages(terms)
+    new, info = _descend(phase, state, grads), _averages(terms) | others
     if factor_grads:
       info["label_log_prob"] = jnp.sum(terms.label_log_prob, -1)
   if phase.updates_prior:
@@ -81,9 +83,13 @@ def train_step(
 
 
 def _inputs(
-  model: Model, state: TrainState, batch: Batch, axis_name: str | None
-) -> tuple[Array, Array]:
-  """Float images and the noise for z, each image by a key of its own."""
+  model: Model,
+  phase: Phase,
+  state: TrainState,
+  batch: Batch,
+  axis_name: str | None,
+) -> tuple[Array, Array, Array | None]:
+  """Float images, noise for z, `draw_named`: each image by a key of its own."""
   size = batch.images.shape[0]
   first = 0 if axis_name is None else lax.axis_index(axis_name) * size
   step_key = jax.random.fold_in(state.key, state.step)
@@ -95,7 +101,15 @@ def _inputs(
   x = jax.vmap(to_input)(image_keys, batch.images)
   shape = (model.vae.latent_dim,)
   noise = jax.vmap(lambda key: jax.random.normal(key, shape))(noise_keys)
-  return x, noise
+  if not phase.draw_named:
+    return x, noise, None
+  drawn_keys = jax.vmap(jax.random.fold_in, (0, None))(noise_keys, _DRAWN)
+  share = phase.draw_named
+  return (
+    x,
+    noise,
+    jax.vmap(lambda key: jax.random.bernoulli(key, share))(drawn_keys),
+  )
 
 
 def _gradients(
@@ -104,9 +118,10 @@ def _gradients(
   state: TrainState,
   x: Array,
   noise: Array,
+  drawn: Array | None,
   labels: Array | None,
   axis_name: str | None,
-) -> tuple[Any, tuple, tuple[Terms, Encoding]]:
+) -> tuple[Any, tuple, tuple[Terms, Encoding, Info]]:
   """Of F (eq. 4, 8) by theta and phi and by named factors, and what it saw."""
   supervision = phase.supervision
   weight = phase.kl_z_weight(state.step)
@@ -114,14 +129,20 @@ def _gradients(
 
   def loss(params, factors):
     prior_state = supervision_lib.with_named(supervision, state.prior, factors)
-    terms, _, encoding = local_terms(
-      model, params, prior_state, x, noise, labels
+    terms, resp, encoding = local_terms(
+      model, params, prior_state, x, noise, labels, drawn
     )
-    value = -jnp.mean(terms.objective(weight, delta))
+    value, others = -jnp.mean(terms.objective(weight, delta)), {}
+    if phase.independence:
+      reading, telling = control.reader_costs(
+        model, params["reader"], prior_state, encoding.z, resp
+      )
+      value += jnp.mean(reading) + phase.independence * jnp.mean(telling)
+      others = {"reader_cost": reading}
     if factors:
       shared = supervision_lib.named_global_cost(prior_state, factors)
       value += shared / phase.num_data
-    return value, (terms, encoding)
+    return value, (terms, encoding, others)
 
   factors = supervision_lib.named_factors(supervision, state.prior)
   grads, seen = jax.grad(loss, (0, 1), has_aux=True)(state.params, factors)
@@ -192,6 +213,9 @@ def init(model: Model, phase: Phase, key: Array) -> TrainState:
   params: dict[str, Any] = dict(model.vae.init(params_key))
   if prior_params is not None:
     params["prior"] = prior_params
+  if phase.independence:
+    reader_key = jax.random.fold_in(params_key, _READER)
+    params["reader"] = control.init_reader(model, reader_key)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,

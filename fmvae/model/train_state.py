@@ -12,7 +12,7 @@ class TrainState(struct.PyTreeNode):
   """An immutable pytree; every step returns a new one."""
 
   step: jax.Array  # int32 [], over all phases
-  params: Any  # of encoder and decoder, and of the prior where it has any
+  params: Any  # of encoder and decoder; of prior and reader where they have any
   opt_state: optax.OptState
   prior: Any  # what the prior's own update changes, such as a PriorState
   named_opt_state: optax.OptState  # of the factors that labels name

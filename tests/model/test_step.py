@@ -23,14 +23,17 @@ MODEL = model.Model(
   likelihoods.get("bernoulli"),
   FactorialMixture(((3, 4), (2, 3))),
   Preprocessing("dynamic"),
+  (model.Property(1, "kind", (0, 1, 2), ("a", "b", "c")),),
 )
 SGD = optax.sgd(0.05)
 # Labels of factor 1 in every third image; Delta 0, then above.
 CLAMPED = Supervision((1,), lambda step: 0.0 * step, SGD)
 SUPERVISED = Supervision((1,), lambda step: 3.0, SGD)
+# Everything that a joint step can have.
+ALL = {"supervision": SUPERVISED, "draw_named": 0.5, "independence": 3.0}
 
 
-def make_phases(supervision=CLAMPED):
+def make_phases(supervision=CLAMPED, **of_joint):
   """By name; their place in a run does not matter here."""
   shared = {
     "start": 0,
@@ -50,7 +53,10 @@ def make_phases(supervision=CLAMPED):
     ),
     "prior": Phase(name="prior", trains_networks=False, **mixture),
     "joint": Phase(
-      name="joint", kl_z_weight=lambda step: 1.0 + 0.2 * step, **mixture
+      name="joint",
+      kl_z_weight=lambda step: 1.0 + 0.2 * step,
+      **mixture,
+      **of_joint,
     ),
   }
 
@@ -97,11 +103,11 @@ def trajectory(num_devices):
   devices = jax.devices()[:num_devices]
   assert len(devices) == num_devices
   state = jax.tree.map(
-    lambda x: jnp.broadcast_to(x, (num_devices, *x.shape)), make_state()
+    lambda x: jnp.broadcast_to(x, (num_devices, *x.shape)), make_state(**ALL)
   )
   infos = []
   for phase in PHASES:
-    step = make_step(phase, "d", supervision=SUPERVISED)
+    step = make_step(phase, "d", **ALL)
     run = jax.pmap(step, "d", devices=devices)
     for seed in range(2):
       parts = jax.tree.map(
@@ -148,10 +154,11 @@ def assert_close(x, y, rtol=2e-5):
 
 def test_one_two_and_four_devices_take_the_full_batch_trajectory():
   # SGD: Adam would hide a gradient that is wrong by a factor.
-  state, infos = make_state(), []
+  state, infos = make_state(**ALL), []
   for phase in PHASES:
+    step = jax.jit(make_step(phase, **ALL))
     for seed in range(2):
-      state, info = take_step(phase, state, batch(seed), 3.0)
+      state, info = step(state, batch(seed))
       infos.append(info)
   alone = jax.device_get((numbers(state), infos))
   for num_devices in (1, 2, 4):
