@@ -16,6 +16,8 @@ SMALL = (
   '--config.dataset.labels=((0,"label",(3,1,4)),)',
   "--config.dataset.labelled_fraction=0.5",
   "--config.factors=((4,3),(6,5),(6,2))",
+  "--config.draw_named=0.5",
+  "--config.independence=10",
 )
 
 
@@ -47,6 +49,7 @@ def test_training_says_what_is_named_and_reports_on_it(finished):
   joint = [r for r in rows if r["phase"] == "joint" and r["split"] == "train"]
   assert {row["delta"] for row in joint} == {1000}
   assert min(row["label_log_prob"] for row in joint) < 0
+  assert all(row["reader_cost"] > 0 for row in joint)
 
 
 def test_figures(finished):

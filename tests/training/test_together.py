@@ -130,6 +130,7 @@ def test_a_run_that_fails_leaves_the_others_whole(experiments, alone, tmp_path):
       "agree on all but seed and K, got config.f",
     ),
     ({"patience": 2}, "config.patience = 2: such a run is trained by itself"),
+    ({"independence": 1.0}, "config.independence = 1.0: such a run is trained"),
     ({"prior": "vamp"}, "config.prior = 'vamp': such a run is trained by it"),
     (
       {"dataset.labels": ((0, "digit"),)},
