@@ -16,6 +16,7 @@ import csv
 import json
 import pathlib
 import statistics
+from typing import Any
 
 import numpy as np
 from absl import app, flags
@@ -28,7 +29,7 @@ from fmvae.trained import load
 from fmvae.training import loop
 from launch import common
 
-_WITHOUT = {
+_WITHOUT: dict[str, dict[str, Any]] = {
   "all": {},
   "no modulation": {"network.modulated": False},
   "no draws": {"draw_named": 0.0},

@@ -95,7 +95,8 @@ class Diagnosis:
     ]
     lines += [
       f"factors {i} and {j} tell the same (NMI {nmi:.2f}): one of them would "
-      "do, with the dimensions of both in config.factors"
+      "do, with the dimensions of both in config.factors; config.independence "
+      "trains them to differ"
       for i, j, nmi in self.same[:_SHOWN]
     ]
     if self.dead:

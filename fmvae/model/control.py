@@ -29,16 +29,10 @@ from jax import Array, lax
 from fmvae.model.model import Model
 from fmvae.prior import MeanParams, PriorState
 from fmvae.prior.arrays import align
+from fmvae.prior.state import split
 
 _UNITS = 128
 _FARTHEST = 2.0  # standard deviations of a draw from its component's mean
-
-
-def _of_factors(model: Model, x: Array) -> list[Array]:
-  """Cuts `[..., L]` into the factors' `[..., D_i]`."""
-  dims = [d for d, _ in model.prior.factors]
-  ends = [sum(dims[: i + 1]) for i in range(len(dims))]
-  return [x[..., end - d : end] for d, end in zip(dims, ends, strict=True)]
 
 
 def draw_named(
@@ -63,8 +57,8 @@ def draw_named(
     drawn: bool `[...]`, the images.
   """
   named = {p.factor for p in model.properties}
-  parts = _of_factors(model, z)
-  epsilons = _of_factors(model, jnp.clip(noise, -_FARTHEST, _FARTHEST))
+  parts = [*split(state, z)]
+  epsilons = split(state, jnp.clip(noise, -_FARTHEST, _FARTHEST))
   for i in named:
     f = lax.stop_gradient(state.factors[i])
     k = jnp.argmax(resp[i], -1)
@@ -92,7 +86,7 @@ class Reader(nn.Module):
 
 def init_reader(model: Model, key: Array) -> Any:
   """The reader's params before the first step."""
-  parts = _of_factors(model, jnp.zeros(model.vae.latent_dim))
+  parts = [jnp.zeros(d) for d, _ in model.prior.factors]
   return Reader(model.prior.factors).init(key, parts)["params"]
 
 
@@ -120,7 +114,7 @@ def reader_costs(
     Both in nats, summed over the factors, `[...]`.
   """
   factors = lax.stop_gradient(state.factors)
-  parts = tuple(map(_standardised, factors, _of_factors(model, z)))
+  parts = tuple(map(_standardised, factors, split(state, z)))
 
   def log_probs(params: Any, parts: Any) -> list[Array]:
     logits: Any = Reader(model.prior.factors).apply({"params": params}, parts)
