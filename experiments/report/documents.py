@@ -22,6 +22,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
   "importance": bounds.importance,
   "shapes": properties.shapes,
   "shapes, unnamed": properties.shapes_unnamed,
+  "composition": properties.composition,
   "weight of KL[z]": properties.kl_weight,
   "CelebA, assigned": properties.celeb_a_assigned,
   "CelebA, generated": properties.celeb_a_generated,

@@ -1,10 +1,13 @@
 """Tables of named properties: rendered shapes and faces."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.report.reading import (
+  Row,
+  grouped,
   markdown,
+  mean,
   percent,
   rows_of,
   values_of,
@@ -16,6 +19,7 @@ _PAPER_ASSIGNED = {"Male": 0.97, "Eyeglasses": 0.99, "Smiling": 0.91}
 _PAPER_PEOPLE = {"Male": 0.94, "Eyeglasses": 0.85, "Smiling": 0.81}
 
 _SHAPES = ("shape", "colour", "size")
+_UNNAMED = ("frame", "background", "position")
 _RELEASED = "the same, Delta 0 for the last third"
 
 
@@ -40,6 +44,31 @@ def shapes() -> str:
       row(_RELEASED, judge_released["generated"]),
     ],
   )
+
+
+def composition() -> str:
+  """What each part of training for composition is worth, over seeds."""
+  groups = grouped(rows_of("composition.csv"), "variant").items()
+
+  def percents(rows: Sequence[Row], of: str) -> str:
+    parts = (100 * float(mean(rows, f"{of}/{name}", 4)) for name in _SHAPES)
+    return " ".join(f"{part:.1f}" for part in parts)
+
+  lines = [
+    (
+      *(variant, str(len(rows)), mean(rows, "bound", 0)),
+      *(percents(rows, of) for of in ("generated", "own", "leak")),
+      *(mean(rows, f"nmi/{name}") for name in _UNNAMED),
+      mean(rows, "steps_per_second", 0),
+    )
+    for variant, rows in groups
+  ]
+  head = (
+    *("", "seeds", "bound", "generated", "own", "leak"),
+    *(f"NMI {name}" for name in _UNNAMED),
+    "steps/s",
+  )
+  return markdown(head, lines)
 
 
 def data_sets() -> str:
