@@ -9,6 +9,7 @@ image draws the same noise wherever it lies, so that the trajectory does not
 depend on the number of devices.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,13 +104,9 @@ def _inputs(
   noise = jax.vmap(lambda key: jax.random.normal(key, shape))(noise_keys)
   if not phase.draw_named:
     return x, noise, None
-  drawn_keys = jax.vmap(jax.random.fold_in, (0, None))(noise_keys, _DRAWN)
-  share = phase.draw_named
-  return (
-    x,
-    noise,
-    jax.vmap(lambda key: jax.random.bernoulli(key, share))(drawn_keys),
-  )
+  keys = jax.vmap(jax.random.fold_in, (0, None))(noise_keys, _DRAWN)
+  is_drawn = functools.partial(jax.random.bernoulli, p=phase.draw_named)
+  return x, noise, jax.vmap(is_drawn)(keys)
 
 
 def _gradients(

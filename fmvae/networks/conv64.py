@@ -3,10 +3,10 @@
 At `width` 128, L = 128 and six output channels the pair has 27,857,670
 parameters, the paper's figure. 32x32 images take one layer less.
 
-A decoder of this kind adds what the factors say: what one of them does to a
-feature map cannot depend on another before the maps are as fine as the picture.
-Where a shape must look the same in every corner, `modulated` has every layer's
-channels scaled and shifted by z as well (Perez et al. 2018, 1709.07871).
+z enters this decoder by one linear layer, where what its factors say adds up.
+Where a shape must look the same in every corner they have to multiply: with
+`modulated` z also scales and shifts the channels of each layer (Perez et al.
+2018, 1709.07871).
 """
 
 import jax
