@@ -353,7 +353,9 @@ def test_what_no_page_can_hold_is_refused(digits, shapes):
   with pytest.raises(ValueError, match="its mixture begins after step"):
     explorer.pack(Trained(run.design, start))
   big = {"big": np.broadcast_to(np.float32(0), (packing._MOST_PARAMS + 1,))}
-  large = run.state.replace(params=dict(run.state.params) | big)
+  params = dict(run.state.params)
+  params["decoder"] = dict(params["decoder"]) | big
+  large = run.state.replace(params=params)
   with pytest.raises(ValueError, match="it takes up to 12,000,000"):
     explorer.pack(Trained(run.design, large))
   with pytest.raises(ValueError, match="the operation 'sort'"):
