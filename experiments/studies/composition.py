@@ -12,7 +12,6 @@ components and at pictures of two images' z_i. Some 8 minutes of a core a run:
 Runs go on where they were; the table has those that have ended.
 """
 
-import csv
 import json
 import pathlib
 import statistics
@@ -22,9 +21,10 @@ import numpy as np
 from absl import app, flags
 
 from experiments import shapes
+from experiments.studies.runs import write_table
 from fmvae import evaluation
 from fmvae.experiment import Experiment
-from fmvae.storage import replacing, write_json
+from fmvae.storage import write_json
 from fmvae.trained import load
 from fmvae.training import loop
 from launch import common
@@ -53,9 +53,9 @@ def main(argv: list[str]) -> None:
     for name in _ONLY.value:
       config = shapes.get_config("hard")
       config.update_from_flattened_dict({"seed": seed, **VARIANTS[name]})
-      run = common.build(argv, config)
       workdir = folder / f"{name.replace(' ', '_')}_seed{seed}"
       if not (workdir / _FILE).exists():
+        run = common.build(argv, config)
         loop.prepare(run, workdir)
         loop.train(run, workdir)
         row = {"variant": name, "seed": seed, **measured(workdir, run)}
@@ -94,9 +94,7 @@ def measured(workdir: pathlib.Path, run: Experiment) -> dict[str, float]:
   ):
     values[f"own/{swap.feature}"] = swap.own
     values[f"leak/{swap.feature}"] = swap.leak
-  loc, log_var = trained.encode(test.images)
-  resp = trained.responsibilities(loc, log_var)
-  codes = np.stack([np.argmax(gamma, -1) for gamma in resp], -1)
+  codes = trained.codes(test.images)
   properties = np.stack([*test.features.values()], -1)
   nmi = evaluation.nmi_matrix(codes, properties)[[*model.unnamed]]
   named = {p.feature for p in model.properties}
@@ -123,13 +121,13 @@ def _tabulate(folder: pathlib.Path) -> None:
   rows = [json.loads(path.read_text()) for path in folder.glob(f"*/{_FILE}")]
   order = list(VARIANTS)
   rows.sort(key=lambda row: (order.index(row["variant"]), row["seed"]))
-  with replacing(_OUT) as path, path.open("w", newline="") as file:
-    writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-      writer.writerow(
-        {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
-      )
+  write_table(
+    _OUT,
+    [
+      {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
+      for row in rows
+    ],
+  )
 
 
 if __name__ == "__main__":

@@ -301,8 +301,13 @@ def tabulate(path: pathlib.Path, outcomes: Iterable[Any]) -> list[dict]:
   for outcome in outcomes:
     rows.append(dataclasses.asdict(outcome))
     print(" | ".join(map(str, rows[-1].values())), flush=True)
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-      writer = csv.DictWriter(file, rows[0].keys())
-      writer.writeheader()
-      writer.writerows(rows)
+    write_table(path, rows)
   return rows
+
+
+def write_table(path: pathlib.Path, rows: list[dict]) -> None:
+  """Rows of the same columns as CSV, in place of what the file holds."""
+  with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)

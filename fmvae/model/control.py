@@ -29,6 +29,7 @@ from jax import Array, lax
 from fmvae.model.model import Model
 from fmvae.prior import MeanParams, PriorState
 from fmvae.prior.arrays import align
+from fmvae.prior.responsibilities import centre
 from fmvae.prior.state import split
 
 _UNITS = 128
@@ -134,7 +135,6 @@ def reader_costs(
 
 def _standardised(f: MeanParams, z: Array) -> Array:
   """In standard deviations of the mixture from its mean."""
-  share = (f.c / jnp.sum(f.c))[:, None]
-  mean = jnp.sum(share * f.m, 0, keepdims=True)
+  share, mean = (f.c / jnp.sum(f.c))[:, None], centre(f)
   variance = jnp.sum(share * (f.b / f.a + (f.m - mean) ** 2), 0)
   return (z - align(mean[0], z)) / jnp.sqrt(align(variance, z))
