@@ -15,6 +15,7 @@ from fmvae.model.priors import Prior
 AUTO = networks.AUTO  # what fits the data, of a field that has such a choice
 _TOGETHER = ("factorial_mixture", "standard_normal")  # priors, see `shared`
 _MOST_STEPS = 2**31 - 1  # of a counter of 32 bits
+_MOST_SHIFT = 1024  # pixels
 _MOST_SHOWN = 200  # characters of a wrong value
 
 
@@ -358,7 +359,8 @@ def _check_numbers(config: ConfigDict) -> None:
   for field in ("split_seed", "binarisation_seed", "validation_seed"):
     if config.dataset[field] is not None or field != "validation_seed":
       _check_integer(f"dataset.{field}", config.dataset[field], 0, 2**64 - 1)
-  held = config.dataset.validation
+  shifts, held = config.dataset.shifts, config.dataset.validation
+  _check_integer("dataset.shifts", shifts, 0, _MOST_SHIFT)
   _check_integer("dataset.validation", held, 0, _MOST_STEPS)
   if config.patience and not (held and config.evaluate_every):
     raise ValueError(

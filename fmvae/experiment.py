@@ -279,6 +279,12 @@ def _check_kind(config: ConfigDict, train: data.ImageSet) -> None:
   """The likelihood is one for what the data are."""
   likelihood = likelihoods.get(config.likelihood)
   is_vector = _is_vector(train.images.shape[1:])
+  for field in ("flips", "shifts") if is_vector else ():
+    if value := config.dataset[field]:
+      raise ValueError(
+        f"config.dataset.{field} must be {type(value)(0)} for vectors, such as "
+        f"{train.name} holds, got {value}"
+      )
   if is_vector and likelihood.binary:
     raise ValueError(
       "config.likelihood must be 'free_gaussian', 'negative_binomial' or "
@@ -362,6 +368,8 @@ def _phases(
   shared = {
     "num_data": spec.num_train,
     "optimizer": phases_lib.adam(rate, steps.pretrain, falling),
+    "flips": config.dataset.flips,
+    "shifts": config.dataset.shifts,
   }
   pretrain = Phase(
     name="pretrain",

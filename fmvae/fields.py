@@ -74,6 +74,18 @@ FIELDS: dict[str, Any] = {
     ),
     "binarisation_seed": Field(0, "The seed of the draw that is static."),
     "threshold": Field(0.5, "The value above which 'threshold' makes a 1."),
+    "flips": Field(
+      False,
+      "Whether half of the training images, by chance, are seen from left to "
+      "right as in a mirror.",
+      added=True,
+    ),
+    "shifts": Field(
+      0,
+      "By how many pixels at most, by chance, a training image is moved up or "
+      "down and left or right; its edges fill what becomes free.",
+      added=True,
+    ),
     "labels": Field(
       (),
       "The factors that stand for a property, ((i, feature), ..) or ((i, "

@@ -63,6 +63,8 @@ BAD = [
     0.5,
     "config.draw_named must be 0 unless there are factors in",
   ),
+  ("dataset.shifts", -1, "config.dataset.shifts must be an integer from 0"),
+  ("dataset.flips", 1, "config.dataset.flips must be True or False"),
   ("independence", -1.0, "config.independence must be a finite number of at"),
   ("independence", 9.0, "config.independence must be 0 unless .* two factors"),
   ("learning_rate", INF, "config.learning_rate must be a finite"),

@@ -139,6 +139,8 @@ class Phase:
   kl_z_weight: Schedule = ONE  # of line 4b, by step
   step_size: Schedule = ZERO  # rho, by the prior's updates so far
   supervision: Supervision = Supervision()
+  flips: bool = False  # of images, as `data.augment` says
+  shifts: int = 0  # pixels, as there
   draw_named: float = 0.0  # share of a batch, as `control` says
   independence: float = 0.0  # weight of what the unnamed z_i tell, as there
   init_encodings: int = 0  # it starts with `init_prior` from so many of them

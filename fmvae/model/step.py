@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from jax import Array, lax
 
-from fmvae.data import Batch, Images
+from fmvae.data import Batch, Images, augment
 from fmvae.model import control
 from fmvae.model import supervision as supervision_lib
 from fmvae.model.model import Model
@@ -30,7 +30,7 @@ from fmvae.model.train_state import TrainState
 
 Info = dict[str, Array]
 _INIT_PRIOR = 2**32 - 1  # folded into the run's key where steps fold theirs in
-_READER = _DRAWN = 1  # folded into the keys of params and of noise
+_READER = _DRAWN = _AUGMENTED = 1  # into the keys of params, noise, images
 
 
 def train_step(
@@ -100,6 +100,12 @@ def _inputs(
   image_keys, noise_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
   to_input = model.preprocessing.input(training=True)
   x = jax.vmap(to_input)(image_keys, batch.images)
+  if phase.flips or phase.shifts:
+    keys = jax.vmap(jax.random.fold_in, (0, None))(image_keys, _AUGMENTED)
+    changed = functools.partial(
+      augment, flips=phase.flips, shifts=phase.shifts
+    )
+    x = jax.vmap(changed)(keys, x)
   shape = (model.vae.latent_dim,)
   noise = jax.vmap(lambda key: jax.random.normal(key, shape))(noise_keys)
   if not phase.draw_named:

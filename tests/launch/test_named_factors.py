@@ -16,6 +16,8 @@ SMALL = (
   '--config.dataset.labels=((0,"label",(3,1,4)),)',
   "--config.dataset.labelled_fraction=0.5",
   "--config.factors=((4,3),(6,5),(6,2))",
+  "--config.dataset.flips",
+  "--config.dataset.shifts=1",
   "--config.draw_named=0.5",
   "--config.independence=10",
 )

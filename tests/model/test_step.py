@@ -30,7 +30,13 @@ SGD = optax.sgd(0.05)
 CLAMPED = Supervision((1,), lambda step: 0.0 * step, SGD)
 SUPERVISED = Supervision((1,), lambda step: 3.0, SGD)
 # Everything that a joint step can have.
-ALL = {"supervision": SUPERVISED, "draw_named": 0.5, "independence": 3.0}
+ALL = {
+  "supervision": SUPERVISED,
+  "flips": True,
+  "shifts": 1,
+  "draw_named": 0.5,
+  "independence": 3.0,
+}
 
 
 def make_phases(supervision=CLAMPED, **of_joint):
