@@ -20,7 +20,9 @@ def augment(key: Array, image: Array, flips: bool, shifts: int) -> Array:
     mirrored = jax.random.bernoulli(flip_key)
     image = jnp.where(mirrored, image[:, ::-1], image)
   if shifts:
-    padded = jnp.pad(image, ((shifts, shifts), (shifts, shifts), (0, 0)), "edge")
+    padded = jnp.pad(
+      image, ((shifts, shifts), (shifts, shifts), (0, 0)), "edge"
+    )
     start = jax.random.randint(shift_key, (2,), 0, 2 * shifts + 1)
     image = lax.dynamic_slice(padded, (*start, 0), image.shape)
   return image

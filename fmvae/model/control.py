@@ -18,11 +18,12 @@ without which F is that of the paper.
   2017, 1706.00409). Its teacher is q(r|x), so that no labels are needed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import Array, lax
 
@@ -68,27 +69,38 @@ def draw_named(
   return jnp.concatenate(parts, -1)
 
 
+# A layer for each factor: `[..., I, in]` -> `[..., I, out]`.
+_Layers = nn.vmap(
+  nn.Dense,
+  in_axes=-2,
+  out_axes=-2,
+  variable_axes={"params": 0},
+  split_rngs={"params": True},
+)
+
+
 class Reader(nn.Module):
   """Reads the component of each factor in the z_i of the others."""
 
   factors: tuple[tuple[int, int], ...]  # (D_i, K_i)
 
   @nn.compact
-  def __call__(self, parts: Sequence[Array]) -> tuple[Array, ...]:
-    """z_i `[..., D_i]` of every factor -> logits `[..., K_i]` of each."""
-    out = []
-    for i, (_, k) in enumerate(self.factors):
-      x = jnp.concatenate([*parts[:i], *parts[i + 1 :]], -1)
-      for _ in range(2):
-        x = nn.leaky_relu(nn.Dense(_UNITS)(x))
-      out.append(nn.Dense(k)(x))
-    return tuple(out)
+  def __call__(self, z: Array) -> tuple[Array, ...]:
+    """z `[..., L]` -> logits `[..., K_i]` of each factor."""
+    dims, num_components = zip(*self.factors, strict=True)
+    factor = np.arange(len(dims))
+    others = np.repeat(factor, dims) != factor[:, None]  # [I, L]
+    x = jnp.where(others, z[..., None, :], 0)
+    for _ in range(2):
+      x = nn.leaky_relu(_Layers(_UNITS)(x))
+    logits = _Layers(max(num_components))(x)
+    return tuple(logits[..., i, :k] for i, k in enumerate(num_components))
 
 
 def init_reader(model: Model, key: Array) -> Any:
   """The reader's params before the first step."""
-  parts = [jnp.zeros(d) for d, _ in model.prior.factors]
-  return Reader(model.prior.factors).init(key, parts)["params"]
+  z = jnp.zeros(model.vae.latent_dim)
+  return Reader(model.prior.factors).init(key, z)["params"]
 
 
 def reader_costs(
@@ -115,14 +127,14 @@ def reader_costs(
     Both in nats, summed over the factors, `[...]`.
   """
   factors = lax.stop_gradient(state.factors)
-  parts = tuple(map(_standardised, factors, split(state, z)))
+  seen = jnp.concatenate([*map(_standardised, factors, split(state, z))], -1)
 
-  def log_probs(params: Any, parts: Any) -> list[Array]:
-    logits: Any = Reader(model.prior.factors).apply({"params": params}, parts)
+  def log_probs(params: Any, z: Array) -> list[Array]:
+    logits: Any = Reader(model.prior.factors).apply({"params": params}, z)
     return [jax.nn.log_softmax(x) for x in logits]
 
-  read = log_probs(params, lax.stop_gradient(parts))
-  told = log_probs(lax.stop_gradient(params), parts)
+  read = log_probs(params, lax.stop_gradient(seen))
+  told = log_probs(lax.stop_gradient(params), seen)
   reading, telling = jnp.zeros(z.shape[:-1]), jnp.zeros(z.shape[:-1])
   for f, gamma, of_reader, of_encoder in zip(
     factors, lax.stop_gradient(resp), read, told, strict=True

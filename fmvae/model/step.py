@@ -102,9 +102,7 @@ def _inputs(
   x = jax.vmap(to_input)(image_keys, batch.images)
   if phase.flips or phase.shifts:
     keys = jax.vmap(jax.random.fold_in, (0, None))(image_keys, _AUGMENTED)
-    changed = functools.partial(
-      augment, flips=phase.flips, shifts=phase.shifts
-    )
+    changed = functools.partial(augment, flips=phase.flips, shifts=phase.shifts)
     x = jax.vmap(changed)(keys, x)
   shape = (model.vae.latent_dim,)
   noise = jax.vmap(lambda key: jax.random.normal(key, shape))(noise_keys)

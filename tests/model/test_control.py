@@ -104,7 +104,7 @@ def costs(reader, state, z, resp):
 
 
 def standardised(state, z):
-  """z_i of each factor in standard deviations of its mixture."""
+  """z in standard deviations of the mixtures from their means."""
   parts = []
   for f, where in zip(state.factors, PARTS, strict=True):
     f, x = jax.tree.map(np.asarray, (f, z[:, where]))
@@ -112,7 +112,7 @@ def standardised(state, z):
     mean = (share * f.m).sum(0)
     second = (share * (f.b / f.a + f.m**2)).sum(0)
     parts.append((x - mean) / np.sqrt(second - mean**2))
-  return parts
+  return np.concatenate(parts, -1)
 
 
 def test_reader_costs_by_their_definitions(drawn, reader):
@@ -136,8 +136,7 @@ def test_a_component_is_read_in_the_other_factors_alone(drawn, reader):
   network = control.Reader(MODEL.prior.factors)
 
   def total(z):
-    parts = [z[:, where] for where in PARTS]
-    logits = network.apply({"params": reader}, parts)
+    logits = network.apply({"params": reader}, z)
     return jnp.stack([jnp.sum(x**2) for x in logits])
 
   slopes = jax.jacobian(total)(z)
@@ -160,11 +159,13 @@ def test_each_cost_trains_its_own_side_alone(drawn, reader):
 
 def test_nothing_is_told_where_the_reader_knows_the_shares_alone(drawn, reader):
   state, z, _, resp, _ = drawn
-  ignorant = dict(reader)
-  for f, layer in zip(state.factors, (2, 5, 8), strict=True):
-    share = jnp.log(f.c / f.c.sum())
-    zeros = jnp.zeros_like(reader[f"Dense_{layer}"]["kernel"])
-    ignorant[f"Dense_{layer}"] = {"kernel": zeros, "bias": share}
+  last = max(reader)
+  bias = reader[last]["bias"]
+  for i, f in enumerate(state.factors):
+    bias = bias.at[i, : len(f.c)].set(jnp.log(f.c / f.c.sum()))
+  ignorant = reader | {
+    last: {"kernel": jnp.zeros_like(reader[last]["kernel"]), "bias": bias}
+  }
   assert abs(costs(ignorant, state, z, resp)[1]) < 1e-6
 
 
