@@ -124,6 +124,7 @@ def pretraining(config: ConfigDict) -> ConfigDict:
     "kl_z_weight",
     "draw_named",
     "independence",
+    "obedience",
     "named_learning_rate",
     "init_encodings",
     "patience",
@@ -199,8 +200,10 @@ def validate(config: ConfigDict) -> None:
       f"optimiser trains, got {_shown(config.dataset.labels)} with "
       f"config.prior = {config.prior!r}"
     )
+  labels = (config.dataset.labels, "factors in config.dataset.labels")
   for field, fits, needs in (
-    ("draw_named", config.dataset.labels, "factors in config.dataset.labels"),
+    ("draw_named", *labels),
+    ("obedience", *labels),
     (
       "independence",
       its_prior.updates and len(its_prior.factors) > 1,
@@ -379,7 +382,12 @@ def _check_numbers(config: ConfigDict) -> None:
     raise ValueError(
       f"config.draw_named must be in [0, 1], got {config.draw_named}"
     )
-  for field in ("learning_rate", "named_learning_rate", "independence"):
+  for field in (
+    "learning_rate",
+    "named_learning_rate",
+    "independence",
+    "obedience",
+  ):
     if config[field] < 0:
       raise ValueError(
         f"config.{field} must be a finite number of at least 0, got "

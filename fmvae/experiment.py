@@ -1,6 +1,7 @@
 """From a config to the values and the data that a run is made of."""
 
 import dataclasses
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -279,10 +280,11 @@ def _check_kind(config: ConfigDict, train: data.ImageSet) -> None:
   """The likelihood is one for what the data are."""
   likelihood = likelihoods.get(config.likelihood)
   is_vector = _is_vector(train.images.shape[1:])
-  for field in ("flips", "shifts") if is_vector else ():
-    if value := config.dataset[field]:
+  for field in ("dataset.flips", "dataset.shifts", "obedience"):
+    value = operator.attrgetter(field)(config)
+    if value and is_vector:
       raise ValueError(
-        f"config.dataset.{field} must be {type(value)(0)} for vectors, such as "
+        f"config.{field} must be {type(value)(0)} for vectors, such as "
         f"{train.name} holds, got {value}"
       )
   if is_vector and likelihood.binary:
@@ -416,6 +418,7 @@ def _phases(
     kl_z_weight=along(config.kl_z_weight),
     draw_named=float(config.draw_named),
     independence=float(config.independence),
+    obedience=float(config.obedience),
     **shared,
   )
   return tuple(p for p in (pretrain, prior_alone, joint) if p.end > p.start)

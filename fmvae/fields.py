@@ -192,6 +192,13 @@ FIELDS: dict[str, Any] = {
     "can read of each factor's component in the z_i of the others: nats.",
     added=True,
   ),
+  "obedience": Field(
+    0.0,
+    "The weight, in the joint phase, of how little of the chosen components a "
+    "network that is trained for it on the real images sees in pictures of "
+    "drawn ones: nats, to which the decoder alone answers.",
+    added=True,
+  ),
   "named_learning_rate": Field(
     1e-2,
     "The step size of Adam in log space, for the factors in dataset.labels "

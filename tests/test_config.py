@@ -65,6 +65,8 @@ BAD = [
   ),
   ("dataset.shifts", -1, "config.dataset.shifts must be an integer from 0"),
   ("dataset.flips", 1, "config.dataset.flips must be True or False"),
+  ("obedience", -1.0, "config.obedience must be a finite number of at least 0"),
+  ("obedience", 9.0, "config.obedience must be 0 unless there are factors in"),
   ("independence", -1.0, "config.independence must be a finite number of at"),
   ("independence", 9.0, "config.independence must be 0 unless .* two factors"),
   ("learning_rate", INF, "config.learning_rate must be a finite"),

@@ -16,7 +16,7 @@ from fmvae.data.arrays import (
   npz_arrays,
   to_images,
 )
-from fmvae.data.augmentation import augment
+from fmvae.data.augmentation import augment, blur
 from fmvae.data.batches import Batch, batch_indices, keep_labels
 from fmvae.data.catalogue import ARRAYS, DATASETS, load, may_be_shown
 from fmvae.data.feeds import Feed, feed
@@ -53,6 +53,7 @@ __all__ = [
   "augment",
   "batch_indices",
   "binarisation",
+  "blur",
   "feed",
   "fitted",
   "from_arrays",

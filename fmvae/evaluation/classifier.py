@@ -26,7 +26,6 @@ from fmvae.model.model import slices
 
 _BATCH_SIZE = 64
 _LEARNING_RATE = 1e-3
-_MAX_BLUR = 0.03  # standard deviation of the blur over the side of the image
 _CLASSIFIED_AT_ONCE = 500
 _SEED = 3
 
@@ -82,7 +81,7 @@ def train_classifier(
   """Trains a classifier of the properties that name factors.
 
   Every second image is blurred, as the means of p(x|z) are softer than real
-  images, by a Gaussian of up to 3 % of the side. Values count alike, however
+  images. Values count alike, however
   rare they are: the cross entropy is weighted by their inverse frequency.
 
   Args:
@@ -138,7 +137,7 @@ def _fit(
   def step(params, opt_state, key, images, labels):
     input_keys, blur_keys = jax.random.split(key, (2, len(images)))
     x = jax.vmap(to_input)(input_keys, images)
-    grads = jax.grad(cost)(params, jax.vmap(_blur)(blur_keys, x), labels)
+    grads = jax.grad(cost)(params, jax.vmap(data.blur)(blur_keys, x), labels)
     updates, opt_state = optimizer.update(grads, opt_state)
     return optax.apply_updates(params, updates), opt_state
 
@@ -287,16 +286,3 @@ def _matrices(
     confusion_matrix(p.feature, p.names, truth[:, i], seen[:, i], len(p.names))
     for i, p in enumerate(properties)
   )
-
-
-def _blur(key: Array, x: Array) -> Array:
-  """Blurs an image `[H, W, C]` by a random width, every second one not."""
-  width_key, whether_key = jax.random.split(key)
-  for axis in (0, 1):
-    side = x.shape[axis]
-    std = _MAX_BLUR * side * jax.random.uniform(width_key, minval=0.1)
-    offsets = jnp.arange(side)[:, None] - jnp.arange(side)[None]
-    taps = jax.nn.softmax(-0.5 * (offsets / std) ** 2, -1)
-    taps = jnp.where(jax.random.bernoulli(whether_key), taps, jnp.eye(side))
-    x = jnp.moveaxis(jnp.tensordot(taps, x, (1, axis)), 0, axis)
-  return x

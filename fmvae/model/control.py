@@ -18,6 +18,7 @@ without which F is that of the paper.
   2017, 1706.00409). Its teacher is q(r|x), so that no labels are needed.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,13 +28,18 @@ import numpy as np
 from flax import linen as nn
 from jax import Array, lax
 
+from fmvae.data import blur
 from fmvae.model.model import Model
+from fmvae.networks.convolution import Conv
 from fmvae.prior import MeanParams, PriorState
 from fmvae.prior.arrays import align
 from fmvae.prior.responsibilities import centre
 from fmvae.prior.state import split
 
 _UNITS = 128
+_WIDTH = 24  # channels of the recogniser's first layer
+_TOP = 4  # side of its last one
+_NOISE = 0.05  # in units of x, in what it sees
 _FARTHEST = 2.0  # standard deviations of a draw from its component's mean
 
 
@@ -58,15 +64,19 @@ def draw_named(
     resp: gamma_i `[..., K_i]`.
     drawn: bool `[...]`, the images.
   """
-  named = {p.factor for p in model.properties}
-  parts = [*split(state, z)]
-  epsilons = split(state, jnp.clip(noise, -_FARTHEST, _FARTHEST))
-  for i in named:
-    f = lax.stop_gradient(state.factors[i])
-    k = jnp.argmax(resp[i], -1)
-    draw = f.m[k] + jnp.sqrt(f.b / f.a)[k] * epsilons[i]
+  parts, epsilons = [*split(state, z)], split(state, noise)
+  for p in model.properties:
+    i = p.factor
+    draw = _bounded(state.factors[i], jnp.argmax(resp[i], -1), epsilons[i])
     parts[i] = jnp.where(drawn[..., None], draw, parts[i])
   return jnp.concatenate(parts, -1)
+
+
+def _bounded(f: MeanParams, k: Array, noise: Array) -> Array:
+  """z_i `[..., D]` of components k `[...]`, without a gradient."""
+  f = lax.stop_gradient(f)
+  bounded = jnp.clip(noise, -_FARTHEST, _FARTHEST)
+  return f.m[k] + jnp.sqrt(f.b / f.a)[k] * bounded
 
 
 # A layer for each factor: `[..., I, in]` -> `[..., I, out]`.
@@ -143,6 +153,128 @@ def reader_costs(
     reading -= jnp.sum(gamma * of_reader, -1)
     telling += jnp.sum(share * (jnp.log(share) - of_encoder), -1)
   return reading, telling
+
+
+class Recogniser(nn.Module):
+  """Sees the component of each named factor in a picture."""
+
+  num_components: tuple[int, ...]  # K_i of each named factor
+
+  @nn.compact
+  def __call__(self, x: Array) -> tuple[Array, ...]:
+    """`x` `[..., H, W, C]` -> logits `[..., K_i]` of each."""
+    features = _WIDTH
+    while max(x.shape[-3:-1]) > _TOP:
+      odd = [(0, side % 2) for side in x.shape[-3:-1]]
+      x = jnp.pad(x, (*[(0, 0)] * (x.ndim - 3), *odd, (0, 0)))
+      x = nn.leaky_relu(Conv(features, 2)(x))
+      features *= 2
+    x = nn.leaky_relu(nn.Dense(_UNITS)(jnp.mean(x, (-3, -2))))
+    return tuple(nn.Dense(k)(x) for k in self.num_components)
+
+
+def _recogniser(model: Model) -> Recogniser:
+  named = [p.factor for p in model.properties]
+  return Recogniser(tuple(model.prior.factors[i][1] for i in named))
+
+
+def init_recogniser(model: Model, key: Array) -> Any:
+  """The recogniser's params before the first step."""
+  x = jnp.zeros(model.vae.image_shape)
+  return _recogniser(model).init(key, x)["params"]
+
+
+def compose(
+  model: Model, state: PriorState, z: Array, key: Array
+) -> tuple[Array, Array]:
+  """What a person might: chosen components, and an image's z_i or any others.
+
+  Args:
+    model: with named factors.
+    state: of the prior.
+    z: of one image, `[L]`.
+    key: a PRNG key.
+
+  Returns:
+    z whose named z_i are from a component each, drawn evenly from those of its
+    property, and whose others are the image's own or, half of the times, drawn
+    as well, `[L]`; and the components, int `[P]`. Draws are those of
+    `draw_named`, and there is no gradient.
+  """
+  chosen = {p.factor: len(p.values) for p in model.properties}
+  own_key, *keys = jax.random.split(key, 1 + len(state.factors))
+  own = jax.random.bernoulli(own_key)
+  parts, components = [*split(state, lax.stop_gradient(z))], {}
+  for i, (f, key) in enumerate(zip(state.factors, keys, strict=True)):
+    k_key, noise_key = jax.random.split(key)
+    noise = jax.random.normal(noise_key, f.m.shape[-1:])
+    if i in chosen:
+      k = components[i] = jax.random.randint(k_key, (), 0, chosen[i])
+      parts[i] = _bounded(f, k, noise)
+    else:
+      k = jax.random.categorical(k_key, jnp.log(f.c))
+      parts[i] = jnp.where(own, parts[i], _bounded(f, k, noise))
+  order = [components[p.factor] for p in model.properties]
+  return jnp.concatenate(parts), jnp.stack(order)
+
+
+def obedience_costs(
+  model: Model,
+  params: Mapping[str, Any],
+  state: PriorState,
+  x: Array,
+  z: Array,
+  resp: tuple[Array, ...],
+  keys: Array,
+) -> tuple[Array, Array]:
+  """What trains the recogniser, and what trains the decoder by it.
+
+  The first is the recogniser's cross entropy on the images, with gamma as its
+  teacher; the second that on pictures of `compose`, for the components that
+  were chosen. Both pictures are blurred at times and have noise, for it to see
+  what a person would.
+
+  Args:
+    model: with named factors, of pictures.
+    params: of the networks, the recogniser's under that name.
+    state: of the prior.
+    x: float images `[B, H, W, C]`.
+    z: of q(z|x), `[B, L]`.
+    resp: gamma_i `[B, K_i]`.
+    keys: a PRNG key of each image, `[B]`.
+
+  Returns:
+    Both in nats, summed over the named factors, `[B]`.
+  """
+  real_keys, z_keys, keys = jax.vmap(jax.random.split, (0, None), 1)(keys, 3)
+
+  def see(params: Any, keys: Array, pictures: Array) -> list[Array]:
+    softer = jax.vmap(_as_if_seen)(keys, pictures)
+    logits: Any = _recogniser(model).apply({"params": params}, softer)
+    return [jax.nn.log_softmax(one) for one in logits]
+
+  recogniser = params["recogniser"]
+  real = see(recogniser, real_keys, x)
+  composed, components = jax.vmap(functools.partial(compose, model, state))(
+    z, z_keys
+  )
+  pictures = model.likelihood.mean(model.vae.decode(params, composed))
+  seen = see(lax.stop_gradient(recogniser), keys, pictures)
+  recognising, obeying = jnp.zeros(len(x)), jnp.zeros(len(x))
+  for p, of_real, of_picture, k in zip(
+    model.properties, real, seen, components.T, strict=True
+  ):
+    gamma = lax.stop_gradient(resp[p.factor])
+    recognising -= jnp.sum(gamma * of_real, -1)
+    chosen = jax.nn.one_hot(k, gamma.shape[-1])
+    obeying -= jnp.sum(chosen * of_picture, -1)
+  return recognising, obeying
+
+
+def _as_if_seen(key: Array, picture: Array) -> Array:
+  blur_key, noise_key = jax.random.split(key)
+  noise = jax.random.normal(noise_key, picture.shape)
+  return blur(blur_key, picture) + _NOISE * noise
 
 
 def _standardised(f: MeanParams, z: Array) -> Array:

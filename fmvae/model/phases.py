@@ -142,5 +142,6 @@ class Phase:
   flips: bool = False  # of images, as `data.augment` says
   shifts: int = 0  # pixels, as there
   draw_named: float = 0.0  # share of a batch, as `control` says
-  independence: float = 0.0  # weight of what the unnamed z_i tell, as there
+  independence: float = 0.0  # weight of what other z_i tell, as there
+  obedience: float = 0.0  # weight of what is not seen in pictures, as there
   init_encodings: int = 0  # it starts with `init_prior` from so many of them

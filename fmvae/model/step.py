@@ -11,7 +11,7 @@ depend on the number of devices.
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,8 @@ from fmvae.model.train_state import TrainState
 
 Info = dict[str, Array]
 _INIT_PRIOR = 2**32 - 1  # folded into the run's key where steps fold theirs in
-_READER = _DRAWN = _AUGMENTED = 1  # into the keys of params, noise, images
+_AUGMENTED, _DRAWN, _COMPOSED = 1, 1, 2  # into the keys of images, noise, noise
+_READER, _RECOGNISER = 1, 2  # into the key of params
 
 
 def train_step(
@@ -53,19 +54,19 @@ def train_step(
     The new state and the averages of the batch under the old one, in nats.
   """
   model = model.replace(prior=phase.prior)
-  x, noise, drawn = _inputs(model, phase, state, batch, axis_name)
+  inputs = _inputs(model, phase, state, batch, axis_name)
   labels = batch.labels if phase.supervision.factors else None
   new, info, factor_grads = state, {}, ()
   if phase.trains_networks:
     grads, factor_grads, (terms, encoding, others) = _gradients(
-      model, phase, state, x, noise, drawn, labels, axis_name
+      model, phase, state, inputs, labels, axis_name
     )
     new, info = _descend(phase, state, grads), _averages(terms) | others
     if factor_grads:
       info["label_log_prob"] = jnp.sum(terms.label_log_prob, -1)
   if phase.updates_prior:
     if phase.encodes_again or not phase.trains_networks:
-      loc, log_var = model.vae.encode(new.params, x)
+      loc, log_var = model.vae.encode(new.params, inputs.x)
     else:
       loc, log_var = encoding.loc, encoding.log_var
     if not phase.trains_networks:
@@ -83,14 +84,23 @@ def train_step(
   return new.replace(step=state.step + 1), info
 
 
+class _Inputs(NamedTuple):
+  """What a step sees of its batch."""
+
+  x: Array  # float images [B, H, W, C]
+  noise: Array  # of z, [B, L]
+  drawn: Array | None  # bool [B], for `control.draw_named`
+  keys: Array  # [B], for `control.obedience_costs`
+
+
 def _inputs(
   model: Model,
   phase: Phase,
   state: TrainState,
   batch: Batch,
   axis_name: str | None,
-) -> tuple[Array, Array, Array | None]:
-  """Float images, noise for z, `draw_named`: each image by a key of its own."""
+) -> _Inputs:
+  """Each image has a key of its own."""
   size = batch.images.shape[0]
   first = 0 if axis_name is None else lax.axis_index(axis_name) * size
   step_key = jax.random.fold_in(state.key, state.step)
@@ -106,20 +116,20 @@ def _inputs(
     x = jax.vmap(changed)(keys, x)
   shape = (model.vae.latent_dim,)
   noise = jax.vmap(lambda key: jax.random.normal(key, shape))(noise_keys)
-  if not phase.draw_named:
-    return x, noise, None
-  keys = jax.vmap(jax.random.fold_in, (0, None))(noise_keys, _DRAWN)
-  is_drawn = functools.partial(jax.random.bernoulli, p=phase.draw_named)
-  return x, noise, jax.vmap(is_drawn)(keys)
+  drawn = None
+  if phase.draw_named:
+    keys = jax.vmap(jax.random.fold_in, (0, None))(noise_keys, _DRAWN)
+    is_drawn = functools.partial(jax.random.bernoulli, p=phase.draw_named)
+    drawn = jax.vmap(is_drawn)(keys)
+  keys = jax.vmap(jax.random.fold_in, (0, None))(noise_keys, _COMPOSED)
+  return _Inputs(x, noise, drawn, keys)
 
 
 def _gradients(
   model: Model,
   phase: Phase,
   state: TrainState,
-  x: Array,
-  noise: Array,
-  drawn: Array | None,
+  inputs: _Inputs,
   labels: Array | None,
   axis_name: str | None,
 ) -> tuple[Any, tuple, tuple[Terms, Encoding, Info]]:
@@ -131,15 +141,28 @@ def _gradients(
   def loss(params, factors):
     prior_state = supervision_lib.with_named(supervision, state.prior, factors)
     terms, resp, encoding = local_terms(
-      model, params, prior_state, x, noise, labels, drawn
+      model,
+      params,
+      prior_state,
+      inputs.x,
+      inputs.noise,
+      labels,
+      inputs.drawn,
     )
-    value, others = -jnp.mean(terms.objective(weight, delta)), {}
+    value = -jnp.mean(terms.objective(weight, delta))
+    others: Info = {}
     if phase.independence:
       reading, telling = control.reader_costs(
         model, params["reader"], prior_state, encoding.z, resp
       )
       value += jnp.mean(reading) + phase.independence * jnp.mean(telling)
-      others = {"reader_cost": reading}
+      others["reader_cost"] = reading
+    if phase.obedience:
+      recognising, obeying = control.obedience_costs(
+        model, params, prior_state, inputs.x, encoding.z, resp, inputs.keys
+      )
+      value += jnp.mean(recognising) + phase.obedience * jnp.mean(obeying)
+      others |= {"recogniser_cost": recognising, "obedience_cost": obeying}
     if factors:
       shared = supervision_lib.named_global_cost(prior_state, factors)
       value += shared / phase.num_data
@@ -217,6 +240,9 @@ def init(model: Model, phase: Phase, key: Array) -> TrainState:
   if phase.independence:
     reader_key = jax.random.fold_in(params_key, _READER)
     params["reader"] = control.init_reader(model, reader_key)
+  if phase.obedience:
+    recogniser_key = jax.random.fold_in(params_key, _RECOGNISER)
+    params["recogniser"] = control.init_recogniser(model, recogniser_key)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,

@@ -20,6 +20,7 @@ SMALL = (
   "--config.dataset.shifts=1",
   "--config.draw_named=0.5",
   "--config.independence=10",
+  "--config.obedience=10",
 )
 
 
@@ -51,7 +52,8 @@ def test_training_says_what_is_named_and_reports_on_it(finished):
   joint = [r for r in rows if r["phase"] == "joint" and r["split"] == "train"]
   assert {row["delta"] for row in joint} == {1000}
   assert min(row["label_log_prob"] for row in joint) < 0
-  assert all(row["reader_cost"] > 0 for row in joint)
+  for cost in ("reader_cost", "recogniser_cost", "obedience_cost"):
+    assert all(row[cost] > 0 for row in joint)
 
 
 def test_figures(finished):

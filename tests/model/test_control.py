@@ -1,4 +1,4 @@
-"""Named components that a picture obeys, and unnamed z_i that do not tell."""
+"""Named components that a picture obeys, and z_i that tell their own alone."""
 
 import jax
 import jax.numpy as jnp
@@ -203,3 +203,90 @@ def test_training_makes_the_other_factors_tell_nothing(drawn):
       assert reading < 0.4  # 1.1 nats are there to be told
   assert np.abs(params["scale"]).max() < 0.5
   assert reading > 0.8
+
+
+def test_what_is_composed(drawn):
+  state, z, _, _, _ = drawn
+  num = 2000
+  keys = jax.random.split(jax.random.key(3), num)
+  composed, components = jax.jit(
+    jax.vmap(lambda key: control.compose(MODEL, state, z[5], key))
+  )(keys)
+  composed, z = np.asarray(composed), np.asarray(z)
+  k = np.asarray(components)[:, 0]
+  assert set(k) == {0, 1}  # two of the three components have a name
+  assert abs(np.mean(k) - 0.5) < 0.05
+  factors = jax.tree.map(np.asarray, state.factors)
+  f = factors[1]
+  far = np.abs(composed[:, NAMED] - f.m[k]) / np.sqrt(f.b / f.a)[k]
+  assert 1.9 < far.max() < 2 + 1e-4
+  own = [(composed[:, where] == z[5, where]).all(-1) for where in PARTS]
+  np.testing.assert_array_equal(own[0], own[2])  # all of them or none
+  assert abs(np.mean(own[0]) - 0.5) < 0.05
+  assert not own[1].any()
+  others = factors[0]
+  mean = (others.c[:, None] / others.c.sum() * others.m).sum(0)
+  seen = composed[~own[0], PARTS[0]]
+  error = np.abs(seen.mean(0) - mean) / (seen.std(0) / np.sqrt(len(seen)))
+  assert error.max() < 4
+
+
+@pytest.fixture(scope="module")
+def pictures():
+  rng = np.random.default_rng(4)
+  params = dict(MODEL.vae.init(jax.random.key(0)))
+  params["recogniser"] = control.init_recogniser(MODEL, jax.random.key(1))
+  x = jnp.asarray(rng.integers(0, 2, (B, *SHAPE)), jnp.float32)
+  return params, x, jax.random.split(jax.random.key(2), B)
+
+
+def test_each_side_of_obedience_trains_its_own_network(drawn, pictures):
+  state, z, _, resp, _ = drawn
+  params, x, keys = pictures
+
+  def both(params, state, z, resp):
+    costs = control.obedience_costs(MODEL, params, state, x, z, resp, keys)
+    return jnp.stack(costs).mean(-1)
+
+  of_params, *others = jax.jit(jax.jacobian(both, (0, 1, 2, 3)))(
+    params, state, z, resp
+  )
+  assert not any(np.any(x) for x in jax.tree.leaves(others))
+  moved = {
+    name: [
+      any(np.any(x[side]) for x in jax.tree.leaves(tree)) for side in (0, 1)
+    ]
+    for name, tree in of_params.items()
+  }
+  assert moved == {
+    "encoder": [False, False],
+    "decoder": [False, True],
+    "recogniser": [True, False],
+  }
+
+
+def test_the_costs_of_a_recogniser_that_sees_what_it_is_told_to(
+  drawn, pictures
+):
+  state, z, _, resp, _ = drawn
+  params, x, keys = pictures
+  last = params["recogniser"]["Dense_1"]
+  told = jnp.log(jnp.asarray([0.2, 0.5, 0.3]))
+  blind = {"kernel": jnp.zeros_like(last["kernel"]), "bias": told}
+  params = params | {"recogniser": params["recogniser"] | {"Dense_1": blind}}
+  recognising, obeying = control.obedience_costs(
+    MODEL, params, state, x, z, resp, keys
+  )
+  np.testing.assert_allclose(recognising, -resp[1] @ told, rtol=1e-5)
+  chosen = np.isclose(obeying[:, None], np.asarray(-told)[:2], rtol=1e-5)
+  np.testing.assert_array_equal(chosen.sum(1), 1)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (9, 25, 3)])
+def test_recogniser_takes_pictures_of_any_size(shape):
+  network = control.Recogniser((2, 5))
+  logits = jax.eval_shape(
+    lambda key: network.init_with_output(key, jnp.zeros((3, *shape)))[0],
+    jax.random.key(0),
+  )
+  assert [x.shape for x in logits] == [(3, 2), (3, 5)]

@@ -36,6 +36,7 @@ ALL = {
   "shifts": 1,
   "draw_named": 0.5,
   "independence": 3.0,
+  "obedience": 2.0,
 }
 
 
