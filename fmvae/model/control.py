@@ -37,7 +37,7 @@ from fmvae.prior.responsibilities import centre
 from fmvae.prior.state import split
 
 _UNITS = 128
-_WIDTH = 24  # channels of the recogniser's first layer
+_WIDTH = 16  # channels of the recogniser's first layer
 _TOP = 4  # side of its last one
 _NOISE = 0.05  # in units of x, in what it sees
 _FARTHEST = 2.0  # standard deviations of a draw from its component's mean
@@ -231,8 +231,8 @@ def obedience_costs(
 
   The first is the recogniser's cross entropy on the images, with gamma as its
   teacher; the second that on pictures of `compose`, for the components that
-  were chosen. Both pictures are blurred at times and have noise, for it to see
-  what a person would.
+  were chosen. Both are blurred at times and have noise, so that it looks at what
+  a person would.
 
   Args:
     model: with named factors, of pictures.
@@ -246,20 +246,25 @@ def obedience_costs(
   Returns:
     Both in nats, summed over the named factors, `[B]`.
   """
-  real_keys, z_keys, keys = jax.vmap(jax.random.split, (0, None), 1)(keys, 3)
+  z_keys, blur_keys, noise_keys = jax.vmap(jax.random.split, (0, None), 1)(
+    keys, 3
+  )
+  noise = _NOISE * jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(
+    noise_keys
+  )
 
-  def see(params: Any, keys: Array, pictures: Array) -> list[Array]:
-    softer = jax.vmap(_as_if_seen)(keys, pictures)
+  def see(params: Any, pictures: Array) -> list[Array]:
+    softer = jax.vmap(blur)(blur_keys, pictures) + noise
     logits: Any = _recogniser(model).apply({"params": params}, softer)
     return [jax.nn.log_softmax(one) for one in logits]
 
   recogniser = params["recogniser"]
-  real = see(recogniser, real_keys, x)
+  real = see(recogniser, x)
   composed, components = jax.vmap(functools.partial(compose, model, state))(
     z, z_keys
   )
   pictures = model.likelihood.mean(model.vae.decode(params, composed))
-  seen = see(lax.stop_gradient(recogniser), keys, pictures)
+  seen = see(lax.stop_gradient(recogniser), pictures)
   recognising, obeying = jnp.zeros(len(x)), jnp.zeros(len(x))
   for p, of_real, of_picture, k in zip(
     model.properties, real, seen, components.T, strict=True
@@ -269,12 +274,6 @@ def obedience_costs(
     chosen = jax.nn.one_hot(k, gamma.shape[-1])
     obeying -= jnp.sum(chosen * of_picture, -1)
   return recognising, obeying
-
-
-def _as_if_seen(key: Array, picture: Array) -> Array:
-  blur_key, noise_key = jax.random.split(key)
-  noise = jax.random.normal(noise_key, picture.shape)
-  return blur(blur_key, picture) + _NOISE * noise
 
 
 def _standardised(f: MeanParams, z: Array) -> Array:
