@@ -231,8 +231,8 @@ def obedience_costs(
 
   The first is the recogniser's cross entropy on the images, with gamma as its
   teacher; the second that on pictures of `compose`, for the components that
-  were chosen. Both are blurred at times and have noise, so that it looks at what
-  a person would.
+  were chosen. Both are blurred at times and have noise, so that it looks at
+  what a person would.
 
   Args:
     model: with named factors, of pictures.
