@@ -194,9 +194,9 @@ FIELDS: dict[str, Any] = {
   ),
   "obedience": Field(
     0.0,
-    "The weight, in the joint phase, of how little of the chosen components a "
-    "network that is trained for it on the real images sees in pictures of "
-    "drawn ones: nats, to which the decoder alone answers.",
+    "The weight, in the joint phase, of how little a network that is trained "
+    "for it on the real images sees of chosen components, of the factors in "
+    "dataset.labels, in pictures of them: nats.",
     added=True,
   ),
   "named_learning_rate": Field(

@@ -1,9 +1,9 @@
 """What training for composition is worth, part by part (`fmvae.model.control`).
 
 Trains the hard shapes, `experiments/shapes.py:hard`, as they are, with each of
-their three parts left out, and with none of them, which is the objective and
+their four parts left out, and with none of them, which is the objective and
 the network of the paper. The same classifier looks at pictures of chosen
-components and at pictures of two images' z_i. Some 8 minutes of a core a run:
+components and at pictures of two images' z_i. Some 15 minutes of a core a run:
 
   python -m experiments.studies.composition --workdir=runs/composition
   python -m experiments.studies.composition --workdir=runs/composition \\
@@ -34,6 +34,7 @@ _WITHOUT: dict[str, dict[str, Any]] = {
   "no modulation": {"network.modulated": False},
   "no draws": {"draw_named": 0.0},
   "no independence": {"independence": 0.0},
+  "no obedience": {"obedience": 0.0},
 }
 VARIANTS = _WITHOUT | {
   "paper": {k: v for part in _WITHOUT.values() for k, v in part.items()}

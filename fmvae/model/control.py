@@ -1,9 +1,9 @@
 """Training for composition: what a component says is seen, whatever the others.
 
 A person composes z from components, and z_i of several images. The objective
-of the paper asks nothing of such a z, and two shortcuts (Szabo et al. 2017,
-1711.02245) spoil what it decodes to. Each has its cure here; both are options,
-without which F is that of the paper.
+of the paper asks nothing of such a z, and what it decodes to suffers in three
+ways, the first two of them shortcuts (Szabo et al. 2017, 1711.02245). Each has
+its cure here; all are options, without which F is that of the paper.
 
   A named z_i tells more than its component: where in the component it lies says
   what the decoder needs to know of this one image, and a draw from eq. 10 says
@@ -16,6 +16,13 @@ without which F is that of the paper.
   z_i of the other factors, and the encoder is trained against it until nothing
   is to be read there (as in Ganin et al. 2016, 1505.07818, and Lample et al.
   2017, 1706.00409). Its teacher is q(r|x), so that no labels are needed.
+
+  Components are Gaussians and what they hold is not: some draws fall where no
+  image lies, and nothing says what is to be seen there. `obedience` decodes
+  what a person might compose and has a network of its own, `Recogniser`, look
+  for the named components. It learns to see them in the real images; the
+  decoder, and the named components by where they lie, answer for what it sees
+  in the pictures.
 """
 
 import functools
@@ -40,7 +47,7 @@ _UNITS = 128
 _WIDTH = 16  # channels of the recogniser's first layer
 _TOP = 4  # side of its last one
 _NOISE = 0.05  # in units of x, in what it sees
-_FARTHEST = 2.0  # standard deviations of a draw from its component's mean
+_FARTHEST = 3.0  # standard deviations of a draw from its component's mean
 
 
 def draw_named(
@@ -67,14 +74,14 @@ def draw_named(
   parts, epsilons = [*split(state, z)], split(state, noise)
   for p in model.properties:
     i = p.factor
-    draw = _bounded(state.factors[i], jnp.argmax(resp[i], -1), epsilons[i])
+    f = lax.stop_gradient(state.factors[i])
+    draw = _bounded(f, jnp.argmax(resp[i], -1), epsilons[i])
     parts[i] = jnp.where(drawn[..., None], draw, parts[i])
   return jnp.concatenate(parts, -1)
 
 
 def _bounded(f: MeanParams, k: Array, noise: Array) -> Array:
-  """z_i `[..., D]` of components k `[...]`, without a gradient."""
-  f = lax.stop_gradient(f)
+  """z_i `[..., D]` of components k `[...]`."""
   bounded = jnp.clip(noise, -_FARTHEST, _FARTHEST)
   return f.m[k] + jnp.sqrt(f.b / f.a)[k] * bounded
 
@@ -199,7 +206,7 @@ def compose(
     z whose named z_i are from a component each, drawn evenly from those of its
     property, and whose others are the image's own or, half of the times, drawn
     as well, `[L]`; and the components, int `[P]`. Draws are those of
-    `draw_named`, and there is no gradient.
+    `draw_named`. There is a gradient by the named factors alone.
   """
   chosen = {p.factor: len(p.values) for p in model.properties}
   own_key, *keys = jax.random.split(key, 1 + len(state.factors))
@@ -212,6 +219,7 @@ def compose(
       k = components[i] = jax.random.randint(k_key, (), 0, chosen[i])
       parts[i] = _bounded(f, k, noise)
     else:
+      f = lax.stop_gradient(f)
       k = jax.random.categorical(k_key, jnp.log(f.c))
       parts[i] = jnp.where(own, parts[i], _bounded(f, k, noise))
   order = [components[p.factor] for p in model.properties]

@@ -42,7 +42,7 @@ def drawn():
     jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), factors)
   )
   z, noise = jnp.asarray(rng.normal(size=(2, B, 5)), jnp.float32)
-  noise = noise.at[0].set(5.0).at[1].set(-5.0)
+  noise = noise.at[0].set(5.0).at[1].set(-5.0)  # further than draws go
   resp = tuple(
     jnp.asarray(rng.dirichlet(np.ones(k), B), jnp.float32)
     for _, k in MODEL.prior.factors
@@ -57,7 +57,7 @@ def test_drawn_images_have_their_named_z_from_its_component(drawn):
   f = state.factors[1]
   for n in range(4):
     k = np.argmax(resp[1][n])
-    eps = np.clip(noise[n, NAMED], -2, 2)
+    eps = np.clip(noise[n, NAMED], -3, 3)
     expected[n, NAMED] = f.m[k] + np.sqrt(f.b[k] / f.a[k]) * eps
   np.testing.assert_allclose(out, expected, rtol=1e-6)
 
@@ -219,7 +219,7 @@ def test_what_is_composed(drawn):
   factors = jax.tree.map(np.asarray, state.factors)
   f = factors[1]
   far = np.abs(composed[:, NAMED] - f.m[k]) / np.sqrt(f.b / f.a)[k]
-  assert 1.9 < far.max() < 2 + 1e-4
+  assert 2.5 < far.max() < 3 + 1e-4
   own = [(composed[:, where] == z[5, where]).all(-1) for where in PARTS]
   np.testing.assert_array_equal(own[0], own[2])  # all of them or none
   assert abs(np.mean(own[0]) - 0.5) < 0.05
@@ -248,10 +248,13 @@ def test_each_side_of_obedience_trains_its_own_network(drawn, pictures):
     costs = control.obedience_costs(MODEL, params, state, x, z, resp, keys)
     return jnp.stack(costs).mean(-1)
 
-  of_params, *others = jax.jit(jax.jacobian(both, (0, 1, 2, 3)))(
+  of_params, of_prior, *others = jax.jit(jax.jacobian(both, (0, 1, 2, 3)))(
     params, state, z, resp
   )
   assert not any(np.any(x) for x in jax.tree.leaves(others))
+  assert not any(np.any(x[0]) for x in jax.tree.leaves(of_prior))
+  named = [np.any(f.m[1]) and np.any(f.b[1]) for f in of_prior.factors]
+  assert named == [False, True, False]
   moved = {
     name: [
       any(np.any(x[side]) for x in jax.tree.leaves(tree)) for side in (0, 1)
