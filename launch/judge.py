@@ -70,6 +70,15 @@ def main(argv: list[str]) -> None:
       print(title)
     for part in parts:
       print(f"  {part}")
+  if (
+    run.model.of_pictures
+    and not experiment.config.obedience
+    and evaluation.disobeys(generated, classifier.tested)
+  ):
+    print(
+      "Such pictures obey more where config.obedience, and config.draw_named "
+      "and config.independence with it, train for it."
+    )
   record: dict[str, object] = {
     name: {part.feature: part.record() for part in parts}
     for name, parts in (

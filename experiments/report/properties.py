@@ -1,5 +1,6 @@
 """Tables of named properties: rendered shapes and faces."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,8 +52,13 @@ def composition() -> str:
   groups = grouped(rows_of("composition.csv"), "variant").items()
 
   def percents(rows: Sequence[Row], of: str) -> str:
-    parts = (100 * float(mean(rows, f"{of}/{name}", 4)) for name in _SHAPES)
-    return " ".join(f"{part:.1f}" for part in parts)
+    worst = max if of == "leak" else min
+    columns = ([float(row[f"{of}/{name}"]) for row in rows] for name in _SHAPES)
+    return " / ".join(
+      f"{100 * statistics.fmean(column):.1f}"
+      + (f" ({100 * worst(column):.1f})" if len(column) > 1 else "")
+      for column in columns
+    )
 
   lines = [
     (

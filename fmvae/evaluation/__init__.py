@@ -6,6 +6,7 @@ from fmvae.evaluation.classifier import (
   SwapScore,
   classify_generated,
   classify_swapped,
+  disobeys,
   generate,
   train_classifier,
 )
@@ -52,6 +53,7 @@ __all__ = [
   "confusion_matrix",
   "diagnose",
   "disentanglement",
+  "disobeys",
   "evaluate",
   "examine",
   "generate",

@@ -8,6 +8,7 @@ that.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -28,6 +29,7 @@ _BATCH_SIZE = 64
 _LEARNING_RATE = 1e-3
 _CLASSIFIED_AT_ONCE = 500
 _SEED = 3
+_SHORT = 0.05
 
 
 class Network(nn.Module):
@@ -194,6 +196,17 @@ def classify_generated(
   images, intended = generate(model, state, jax.random.key(_SEED), num)
   seen = [classifier(images[rows]) for rows in slices(num, _CLASSIFIED_AT_ONCE)]
   return _matrices(model.properties, intended, np.concatenate(seen))
+
+
+def disobeys(
+  generated: Sequence[ConfusionMatrix], tested: Sequence[ConfusionMatrix]
+) -> bool:
+  """Whether what was asked for is seen less often than what is on real images.
+
+  By five points of a hundred or more, for some property.
+  """
+  pairs = zip(generated, tested, strict=True)
+  return any(g.accuracy <= t.accuracy - _SHORT for g, t in pairs)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,6 +56,8 @@ def test_it_sees_what_pictures_show_not_what_was_intended(exp, classifier):
   assert colour.accuracy >= 0.95
   assert abs(shape.accuracy - 1 / 3) < 0.1
   assert abs(size.accuracy - 1 / 2) < 0.1
+  assert not evaluation.disobeys([colour], classifier.tested[1:2])
+  assert evaluation.disobeys([colour, size], classifier.tested[1:])
 
 
 def test_named_components_are_drawn_uniformly_and_the_others_freely(exp):
