@@ -88,6 +88,20 @@ def test_likelihoods_and_data_that_do_not_fit_are_named(tmp_path):
     experiment.build(config)
 
 
+def test_vectors_are_neither_moved_nor_looked_at(tmp_path):
+  vectors, kind = _RNG.normal(size=(40, 5)), np.array(["a", "b"] * 20)
+  for field, value in (
+    ("dataset.flips", True),
+    ("dataset.shifts", 2),
+    ("obedience", 9.0),
+  ):
+    config, _ = build(tmp_path, ("kind",), images=vectors, kind=kind)
+    config.update_from_flattened_dict({field: value})
+    named = rf"config\.{field} must be .* for vectors, such as .*, got {value}"
+    with pytest.raises(ValueError, match=named):
+      experiment.build(config)
+
+
 def test_counts_go_in_and_means_of_counts_come_out(tmp_path):
   counts = _RNG.poisson(4, (40, 5))
   config, _ = build(tmp_path, images=counts)

@@ -29,7 +29,7 @@ _BATCH_SIZE = 64
 _LEARNING_RATE = 1e-3
 _CLASSIFIED_AT_ONCE = 500
 _SEED = 3
-_SHORT = 0.05
+_SHORT = 0.05  # of an accuracy
 
 
 class Network(nn.Module):
@@ -83,8 +83,8 @@ def train_classifier(
   """Trains a classifier of the properties that name factors.
 
   Every second image is blurred, as the means of p(x|z) are softer than real
-  images. Values count alike, however
-  rare they are: the cross entropy is weighted by their inverse frequency.
+  images. Values count alike, however rare they are: the cross entropy is
+  weighted by their inverse frequency.
 
   Args:
     model: whose properties and preprocessing are taken, nothing else.
