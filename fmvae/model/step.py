@@ -32,6 +32,7 @@ Info = dict[str, Array]
 _INIT_PRIOR = 2**32 - 1  # folded into the run's key where steps fold theirs in
 _AUGMENTED, _DRAWN, _COMPOSED = 1, 1, 2  # into the keys of images, noise, noise
 _READER, _RECOGNISER = 1, 2  # into the key of params
+_fold_in_each = jax.vmap(jax.random.fold_in, (0, None))  # one number, many keys
 
 
 def train_step(
@@ -111,17 +112,17 @@ def _inputs(
   to_input = model.preprocessing.input(training=True)
   x = jax.vmap(to_input)(image_keys, batch.images)
   if phase.flips or phase.shifts:
-    keys = jax.vmap(jax.random.fold_in, (0, None))(image_keys, _AUGMENTED)
+    keys = _fold_in_each(image_keys, _AUGMENTED)
     changed = functools.partial(augment, flips=phase.flips, shifts=phase.shifts)
     x = jax.vmap(changed)(keys, x)
   shape = (model.vae.latent_dim,)
   noise = jax.vmap(lambda key: jax.random.normal(key, shape))(noise_keys)
   drawn = None
   if phase.draw_named:
-    keys = jax.vmap(jax.random.fold_in, (0, None))(noise_keys, _DRAWN)
+    keys = _fold_in_each(noise_keys, _DRAWN)
     is_drawn = functools.partial(jax.random.bernoulli, p=phase.draw_named)
     drawn = jax.vmap(is_drawn)(keys)
-  keys = jax.vmap(jax.random.fold_in, (0, None))(noise_keys, _COMPOSED)
+  keys = _fold_in_each(noise_keys, _COMPOSED)
   return _Inputs(x, noise, drawn, keys)
 
 
