@@ -9,8 +9,9 @@ second tenth of the joint phase. Commands:
     --manual_dir=FOLDER
   python -m launch.judge --workdir=runs/celeb_a_named
   python -m launch.figures --workdir=runs/celeb_a_named --figure=6
-`celeb_a_named.py:cpu` is a smaller pair for a CPU: with 20,000 faces and 48
-minutes of one core q(r|x) is right on 92, 96 and 89 % (balanced 92, 83, 89 %).
+`celeb_a_named.py:cpu` is a smaller pair for a CPU, with training for pictures that
+obey: with 20,000 faces and 85 minutes of one core q(r|x) is right on 93, 97 and 89 %
+(balanced 93, 87, 89 %), and a classifier sees what was asked for in 98, 95 and 96 %.
 """
 
 from ml_collections import ConfigDict
@@ -40,7 +41,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
   if arguments.pop("cpu", False):
     config.network.width = 16
     config.latent_dim = 80
-    config.factors = ((16, 2), (16, 2), (16, 2), (16, 32), (16, 32))
+    # Named factors too small to hold more than their property; flips against
+    # overfitting 6,400 labels; `obedience`, as the unnamed factors outweigh them.
+    config.factors = ((4, 2), (4, 2), (4, 2), (34, 32), (34, 32))
+    config.dataset.flips = True
+    config.draw_named = 0.5
+    config.obedience = 100.0
     config.batch_size = 32
     config.learning_rate = 1e-3
     config.kl_z_weight = ((0.0, 20.0), (0.3, 20.0), (0.6, 1.0))

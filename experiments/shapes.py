@@ -43,7 +43,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.network.modulated = True
     config.draw_named = 0.5
     config.independence = 100.0
-    config.obedience = 100.0
+    config.obedience = 300.0
     config.kl_z_weight = ((0.0, 20.0), (0.2, 20.0), (0.8, 5.0))
   config_lib.adapt(config, **arguments)
   return config

@@ -133,17 +133,14 @@ def celeb_a_generated() -> str:
   judge = values_of("celeb_a_named_cpu/judge.json")
   rows = []
   for name, paper in _PAPER_PEOPLE.items():
-    real, generated = judge["real"][name], judge["generated"][name]
-    shares = [real["accuracy"], real["balanced_accuracy"]]
-    shares += [generated["accuracy"], paper]
+    swapped = judge["swapped"][name]
+    shares = [judge["real"][name]["balanced_accuracy"]]
+    shares += [judge["generated"][name]["accuracy"], paper]
+    shares += [swapped["own"], swapped["leak"]]
     rows.append([name, *map(percent, shares)])
-  head = (
-    "property",
-    "classifier on real",
-    "balanced",
-    "classifier on generated",
-  )
-  return markdown((*head, "people on generated (paper, Table 1)"), rows)
+  head = ("property", "classifier on real, balanced", "on generated")
+  people = "people on generated (paper, Table 1)"
+  return markdown((*head, people, "own", "leak"), rows)
 
 
 def kl_weight() -> str:
