@@ -9,9 +9,10 @@ second tenth of the joint phase. Commands:
     --manual_dir=FOLDER
   python -m launch.judge --workdir=runs/celeb_a_named
   python -m launch.figures --workdir=runs/celeb_a_named --figure=6
-`celeb_a_named.py:cpu` is a smaller pair for a CPU, with training for pictures that
-obey: with 20,000 faces and 85 minutes of one core q(r|x) is right on 93, 97 and 89 %
-(balanced 93, 87, 89 %), and a classifier sees what was asked for in 98, 95 and 96 %.
+`celeb_a_named.py:cpu` is a smaller pair for a CPU, with training for pictures
+that obey: with 20,000 faces and 85 minutes of one core q(r|x) is right on 93,
+97 and 89 % (balanced 93, 87, 89 %), and a classifier sees what was asked for in
+98, 95 and 96 %.
 """
 
 from ml_collections import ConfigDict
@@ -42,7 +43,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.network.width = 16
     config.latent_dim = 80
     # Named factors too small to hold more than their property; flips against
-    # overfitting 6,400 labels; `obedience`, as the unnamed factors outweigh them.
+    # overfitting 6,400 labels; `obedience`, since the other factors outweigh
+    # such small ones.
     config.factors = ((4, 2), (4, 2), (4, 2), (34, 32), (34, 32))
     config.dataset.flips = True
     config.draw_named = 0.5
