@@ -102,6 +102,28 @@ def mixture_init(rows: Sequence[Row] | None = None) -> str:
   )
 
 
+def encode_again() -> str:
+  """What step 3 loses by the encodings of the gradient step."""
+  points = [row for row in rows_of("encode_again.csv") if row["K"]]
+  runs, rows = grouped(points, "run"), []
+  for name in ("mnist", "shapes"):
+    again, once = runs[f"{name}_again"], runs[f"{name}_once"]
+    change = [
+      {"bound": str(float(o["bound"]) - float(a["bound"]))}
+      for a, o in zip(again, once, strict=True)
+    ]
+    rows.append(
+      [
+        name,
+        *(mean(seeds, "bound") for seeds in (again, once)),
+        *(of(change, "bound") for of in (mean, spread)),
+        *(mean(seeds, "kl_r") for seeds in (again, once)),
+      ]
+    )
+  head = ("", "bound, encoded again", "once", "difference", "least to largest")
+  return markdown((*head, "KL[r], encoded again", "once"), rows)
+
+
 def omniglot_choices() -> str:
   """The bound by binarisation and split."""
   found = {

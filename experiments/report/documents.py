@@ -18,6 +18,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
   "what moves the bound": bounds.what_moves_the_bound,
   "pruning": bounds.pruning,
   "mixture init": bounds.mixture_init,
+  "encode again": bounds.encode_again,
   "Omniglot choices": bounds.omniglot_choices,
   "importance": bounds.importance,
   "shapes": properties.shapes,
