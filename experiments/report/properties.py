@@ -134,9 +134,13 @@ def celeb_a_generated() -> str:
   rows = []
   for name, paper in _PAPER_PEOPLE.items():
     swapped = judge["swapped"][name]
-    shares = [judge["real"][name]["balanced_accuracy"]]
-    shares += [judge["generated"][name]["accuracy"], paper]
-    shares += [swapped["own"], swapped["leak"]]
+    shares = (
+      judge["real"][name]["balanced_accuracy"],
+      judge["generated"][name]["accuracy"],
+      paper,
+      swapped["own"],
+      swapped["leak"],
+    )
     rows.append([name, *map(percent, shares)])
   head = ("property", "classifier on real, balanced", "on generated")
   people = "people on generated (paper, Table 1)"
