@@ -3,14 +3,14 @@ import os
 import tempfile
 from pathlib import Path
 
-# Before anything imports jax: several devices for the parallel tests; code that
-# compiles three times faster, since each test runs it for a moment only; and a
+from tests import quick
+
+# Before anything imports jax: several devices for the parallel tests, and a
 # compilation cache for this run, its workers and the programs they start.
 if "PYTEST_XDIST_WORKER" not in os.environ:
   _cache = tempfile.TemporaryDirectory(prefix="fmvae-tests-")
   os.environ |= {
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=4"
-    " --xla_backend_optimization_level=0",
+    "XLA_FLAGS": quick.XLA_FLAGS + " --xla_force_host_platform_device_count=4",
     "JAX_COMPILATION_CACHE_DIR": f"{_cache.name}/compiled",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     # Shapes that fit by accident are an error, in programs too.

@@ -114,7 +114,7 @@ def watching(rounds: int) -> list[Row]:
     "mnist_mlp:k=128": mnist_mlp.get_config("k=128"),
     "mnist_conv": mnist_conv.get_config(),
     "shapes": shapes.get_config(),
-    "celeb_a_named": celeb_a_named.get_config(),
+    "celeb_a_named:cpu": celeb_a_named.get_config("cpu"),
     "density": density.get_config(),
   }.items():
     begun, kept = zip(*(_no_steps(config) for _ in range(rounds)), strict=True)

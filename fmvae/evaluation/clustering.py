@@ -14,6 +14,7 @@ class ClusterScores:
   acc: float  # unsupervised clustering accuracy, 0 to 1
   nmi: float  # normalised mutual information (arithmetic mean), 0 to 1
   ari: float  # adjusted Rand index, 0 on average for random assignments
+  purity: float  # share of images of the commonest class of their cluster
 
 
 def cluster_scores(assigned: np.ndarray, labels: np.ndarray) -> ClusterScores:
@@ -22,7 +23,8 @@ def cluster_scores(assigned: np.ndarray, labels: np.ndarray) -> ClusterScores:
   ACC is the share of images whose class is that of their cluster under the best
   one-to-one matching of clusters to classes (the Hungarian method). Surplus
   clusters stay unmatched and their images count as wrong: with more clusters
-  than classes ACC falls although every cluster may be pure.
+  than classes ACC falls although every cluster may be pure. Purity lets several
+  clusters be of one class, and rises with their number whatever they are.
 
   Args:
     assigned: cluster of each image, int `[N]`.
@@ -55,6 +57,7 @@ def cluster_scores(assigned: np.ndarray, labels: np.ndarray) -> ClusterScores:
     acc=float(np.sum(matched) / len(labels)),
     nmi=float(metrics.normalized_mutual_info_score(labels, assigned)),
     ari=float(metrics.adjusted_rand_score(labels, assigned)),
+    purity=float(np.sum(np.max(counts, 0)) / len(labels)),
   )
 
 
@@ -65,16 +68,16 @@ class LabelScores:
   factors: tuple[ClusterScores, ...]
 
   def scalars(self) -> dict[str, float]:
-    """`acc`, `nmi` and `ari` of every factor."""
+    """`acc`, `nmi`, `ari` and `purity` of every factor."""
     out: dict[str, float] = {}
-    for name in ("acc", "nmi", "ari"):
+    for name in ("acc", "nmi", "ari", "purity"):
       out |= by_factor(name, tuple(getattr(s, name) for s in self.factors))
     return out
 
   def __str__(self) -> str:
     return "\n".join(
       f"  factor {i} against labels: accuracy {s.acc:.2f}, NMI {s.nmi:.2f},"
-      f" ARI {s.ari:.2f}"
+      f" ARI {s.ari:.2f}, purity {s.purity:.2f}"
       for i, s in enumerate(self.factors)
     )
 

@@ -13,7 +13,7 @@ from tests import named
 def test_renamed_classes_score_one():
   labels = np.repeat([0, 1, 2, 7], [3, 5, 2, 4])
   renamed = np.array([7, 2, 0, 0, 0, 0, 0, 1])[labels]
-  assert cluster_scores(renamed, labels) == ClusterScores(1, 1, 1)
+  assert cluster_scores(renamed, labels) == ClusterScores(1, 1, 1, 1)
 
 
 def test_by_hand():
@@ -39,18 +39,19 @@ def test_surplus_clusters_stay_unmatched():
   pure = np.repeat([0, 1, 2, 3], [4, 2, 3, 3])
   scores = cluster_scores(pure, labels)
   assert scores.acc == pytest.approx((4 + 3) / 12)
+  assert scores.purity == 1
   assert 0 < scores.nmi < 1
   assert 0 < scores.ari < 1
 
 
 def test_fewer_clusters_than_classes():
   scores = cluster_scores([0, 0, 0, 1, 1], [0, 0, 1, 2, 2])
-  assert scores.acc == pytest.approx(4 / 5)
+  assert scores.acc == scores.purity == pytest.approx(4 / 5)
 
 
 def test_one_cluster_tells_nothing():
   scores = cluster_scores(np.zeros(6, int), [0, 0, 0, 1, 1, 2])
-  assert scores == ClusterScores(acc=0.5, nmi=0, ari=0)
+  assert scores == ClusterScores(acc=0.5, nmi=0, ari=0, purity=0.5)
 
 
 def test_missing_labels_are_left_out():

@@ -3,6 +3,7 @@
 import pytest
 
 from experiments.studies import attacks
+from tests import quick
 
 _TIMES = {"wrong_config": 8, "wrong_flags": 5, "damage": 5}
 
@@ -10,7 +11,7 @@ _TIMES = {"wrong_config": 8, "wrong_flags": 5, "damage": 5}
 @pytest.fixture(scope="module")
 def bench(prepared, tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:  # a device for each process
-    patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    patch.setenv("XLA_FLAGS", quick.XLA_FLAGS)
     folder = tmp_path_factory.mktemp("attacks")
     yield attacks.Bench(folder, prepared, seed=2)
 

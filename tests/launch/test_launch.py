@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from tests import quick
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -40,8 +42,7 @@ for line in sys.stdin:
 
 
 def environment():
-  flags_for_xla = "--xla_backend_optimization_level=0"  # and a single device
-  return os.environ | {"XLA_FLAGS": flags_for_xla}
+  return os.environ | {"XLA_FLAGS": quick.XLA_FLAGS}  # and a single device
 
 
 def python(*arguments):

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from fmvae.training import host
+from tests import quick
 from tests.launch.test_launch import ROOT
 
 
@@ -16,7 +17,7 @@ def start(module, *flags, before=()):
   return subprocess.Popen(
     [*before, sys.executable, "-m", f"launch.{module}", *flags],
     cwd=ROOT,
-    env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    env=os.environ | {"XLA_FLAGS": quick.XLA_FLAGS},
     stdin=subprocess.DEVNULL,
     stdout=subprocess.DEVNULL,
     stderr=subprocess.PIPE,

@@ -19,6 +19,7 @@ from fmvae import config as config_lib
 from fmvae import experiment
 from fmvae.model import pack
 from fmvae.training import checkpoints, loop
+from tests import quick
 from tests.launch.test_launch import ROOT, run
 
 # K = 1,600 is more than the 1,500 training images: that point must fail.
@@ -39,7 +40,7 @@ def start(*flags):
   return subprocess.Popen(
     [sys.executable, "-u", "-m", "launch.sweep", *flags],
     cwd=ROOT,
-    env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    env=os.environ | {"XLA_FLAGS": quick.XLA_FLAGS},
     stdout=subprocess.PIPE,
     text=True,
     start_new_session=True,

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from fmvae.sweep import engines
+from tests import quick
 from tests.sweep import slurm
 
 
@@ -89,7 +90,7 @@ def test_the_tasks_of_a_step_train_together(cluster, prepared, tmp_path):
       *("--config=experiments/digits.py:smoke", f"--data_dir={prepared}"),
     ],
     cwd=pathlib.Path(__file__).parents[2],
-    env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    env=os.environ | {"XLA_FLAGS": quick.XLA_FLAGS},
     check=True,
     timeout=300,
   )

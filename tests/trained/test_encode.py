@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 import fmvae
+from tests import quick
 
 ROOT = pathlib.Path(__file__).parents[2]
 # All in one process, since starting one takes seconds.
@@ -39,7 +40,7 @@ def many(program, lines):
   done = subprocess.run(
     [sys.executable, "-c", code, json.dumps(lines)],
     cwd=ROOT,
-    env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    env=os.environ | {"XLA_FLAGS": quick.XLA_FLAGS},
     capture_output=True,
     text=True,
     timeout=300,
