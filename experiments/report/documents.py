@@ -31,6 +31,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
   "faults": speed.faults,
   "attacks": speed.attacks,
   "benchmarks": speed.benchmarks,
+  "benchmarks, oldest jax": functools.partial(
+    speed.benchmarks, "benchmarks_oldest"
+  ),
 }
 _BEGIN, _END = "<!-- table: ", "<!-- end -->"
 _MARKED = re.compile(rf"{_BEGIN}([^\n]*?) -->\n(?:(?!<!--).)*{_END}", re.DOTALL)

@@ -77,11 +77,12 @@ def speed() -> str:
   return markdown(("", "ours", "to compare", "ratio"), rows)
 
 
-def benchmarks() -> str:
-  """Every comparison, and below on what it was measured."""
-  lines = [*measure.HEAD, *map(measure.line, _records())]
+def benchmarks(name: str = "benchmarks") -> str:
+  """Every comparison of a file, and below on what it was measured."""
+  records = _records(name)
+  lines = [*measure.HEAD, *map(measure.line, records)]
   comparisons: dict[str, list[str]] = {}
-  for r in _records():
+  for r in records:
     where = f"{r['machine']}; {r['packages']}; commit {r['commit']}"
     names = comparisons.setdefault(where, [])
     if r["comparison"] not in names:
@@ -103,5 +104,5 @@ def attacks() -> str:
   return markdown(head, ([*row.values()] for row in rows_of("attacks.csv")))
 
 
-def _records() -> list[measure.Record]:
-  return measure.read(RESULTS / "benchmarks.csv")
+def _records(name: str = "benchmarks") -> list[measure.Record]:
+  return measure.read(RESULTS / f"{name}.csv")
