@@ -3,7 +3,6 @@
 import atexit
 import functools
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -41,15 +40,11 @@ for line in sys.stdin:
 """
 
 
-def environment():
-  return os.environ | {"XLA_FLAGS": quick.XLA_FLAGS}  # and a single device
-
-
 def python(*arguments):
   return subprocess.run(
     [sys.executable, *arguments],
     cwd=ROOT,
-    env=environment(),
+    env=quick.environment(),
     capture_output=True,
     text=True,
     timeout=300,
@@ -62,7 +57,7 @@ def forks():
   process = subprocess.Popen(
     [sys.executable, "-W", "ignore", "-c", FORKS],
     cwd=ROOT,
-    env=environment(),
+    env=quick.environment(),
     stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     text=True,

@@ -17,7 +17,7 @@ def start(module, *flags, before=()):
   return subprocess.Popen(
     [*before, sys.executable, "-m", f"launch.{module}", *flags],
     cwd=ROOT,
-    env=os.environ | {"XLA_FLAGS": quick.XLA_FLAGS},
+    env=quick.environment(),
     stdin=subprocess.DEVNULL,
     stdout=subprocess.DEVNULL,
     stderr=subprocess.PIPE,

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import signal
 import subprocess
@@ -40,7 +39,7 @@ def start(*flags):
   return subprocess.Popen(
     [sys.executable, "-u", "-m", "launch.sweep", *flags],
     cwd=ROOT,
-    env=os.environ | {"XLA_FLAGS": quick.XLA_FLAGS},
+    env=quick.environment(),
     stdout=subprocess.PIPE,
     text=True,
     start_new_session=True,

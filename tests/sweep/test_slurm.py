@@ -1,7 +1,6 @@
 """The Slurm engine against a real Slurm, started for these tests."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -90,7 +89,7 @@ def test_the_tasks_of_a_step_train_together(cluster, prepared, tmp_path):
       *("--config=experiments/digits.py:smoke", f"--data_dir={prepared}"),
     ],
     cwd=pathlib.Path(__file__).parents[2],
-    env=os.environ | {"XLA_FLAGS": quick.XLA_FLAGS},
+    env=quick.environment(),
     check=True,
     timeout=300,
   )

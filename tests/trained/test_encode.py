@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -40,7 +39,7 @@ def many(program, lines):
   done = subprocess.run(
     [sys.executable, "-c", code, json.dumps(lines)],
     cwd=ROOT,
-    env=os.environ | {"XLA_FLAGS": quick.XLA_FLAGS},
+    env=quick.environment(),
     capture_output=True,
     text=True,
     timeout=300,
