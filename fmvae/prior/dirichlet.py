@@ -60,17 +60,25 @@ def kl_to_symmetric(
   # What `about` lost to rounding:
   off = jnp.mean(from_mean, -1, keepdims=True, where=there)
   h = _log_excess(from_mean - off, c, about + off)
-  e = _beyond_leading(c0 - c, jnp.asarray(c0, c.dtype), c)
-  total_0 = jnp.asarray(num * c0, c.dtype)
-  whole = _beyond_leading(jnp.sum(c0 - c, -1), total_0, total)
-  return jnp.sum(c0 * h + e, -1, where=there) - whole
+  difference = c0 - c
+  total_0 = jnp.broadcast_to(jnp.asarray(num * c0, c.dtype), total.shape)
+
+  def counts_and_total(of_counts: Array, of_total: Array) -> Array:
+    return jnp.concatenate([of_counts, of_total[..., None]], -1)
+
+  e = _beyond_leading(
+    counts_and_total(difference, jnp.sum(difference, -1)),
+    counts_and_total(jnp.full_like(c, c0), total_0),
+    counts_and_total(c, total),
+  )
+  return jnp.sum(c0 * h + e[..., :-1], -1, where=there) - e[..., -1]
 
 
 def _beyond_leading(difference: Array, y: Array, x: Array) -> Array:
-  """e(y, x), from `difference` = y - x too."""
-  rest = _stirling_rest(y) - _stirling_rest(x)
+  """e(y, x), from `difference` = y - x too; its lgamma takes one call."""
+  rest_y, rest_x = _stirling_rest(jnp.stack([y, x]))
   slope = difference * _stirling_rest_slope(x)
-  return 0.5 * _log_excess(difference, y, x) + (rest - slope)
+  return 0.5 * _log_excess(difference, y, x) + (rest_y - rest_x - slope)
 
 
 def _log_excess(difference: Array, y: Array, x: Array) -> Array:
