@@ -28,7 +28,7 @@ from fmvae.data import Split
 from fmvae.data.random import permutation
 from fmvae.model import Model, TrainState
 from fmvae.model.model import slices
-from fmvae.prior.normal_gamma import LOG_2PI
+from fmvae.prior.stirling import LOG_2PI
 
 _BATCH_SIZE, _CHUNK = 100, 50  # images, and draws of z for each, at a time
 _SEED = 3  # of the noise for z: the same for every estimate of every run

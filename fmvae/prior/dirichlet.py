@@ -9,7 +9,7 @@ C = sum c and C0 = K c0,
 
 whose terms of size c log c cancel. With Stirling's
 
-  lgamma(x) = x log x - x - log(x) / 2 + log(2 pi) / 2 + R(x)
+  lgamma(x) = x log x - x - log(x) / 2 + log(2 pi) / 2 + R(x)  (`stirling`)
 
 they do so symbolically: x log x - x leaves one sum of positive terms, and
 
@@ -24,9 +24,9 @@ y - x are taken first, since they are exact where the two are close.
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.scipy.special import digamma, gammaln
+from jax.scipy.special import digamma
 
-from fmvae.prior.normal_gamma import LOG_2PI, exact_or_series
+from fmvae.prior import stirling
 
 _NEAR = 0.25  # up to this |y / x - 1| the series of h serves
 _TERMS = 9  # of that series, exact to 1e-16 there
@@ -75,9 +75,9 @@ def kl_to_symmetric(
 
 
 def _beyond_leading(difference: Array, y: Array, x: Array) -> Array:
-  """e(y, x), from `difference` = y - x too; its lgamma takes one call."""
-  rest_y, rest_x = _stirling_rest(jnp.stack([y, x]))
-  slope = difference * _stirling_rest_slope(x)
+  """e(y, x), from `difference` = y - x too."""
+  rest_y, rest_x = stirling.rest(jnp.stack([y, x]))
+  slope = difference * stirling.rest_slope(x)
   return 0.5 * _log_excess(difference, y, x) + (rest_y - rest_x - slope)
 
 
@@ -96,24 +96,3 @@ def _log_excess(difference: Array, y: Array, x: Array) -> Array:
     tail = 1 / (2 * i + 1) + s**2 * tail
   series = s * (t_near - 2 * s**2 * tail)
   return jnp.where(near, series, t - jnp.log(y / x))
-
-
-def _stirling_rest(x: Array) -> Array:
-  """R(x)."""
-
-  def exact(x):
-    return gammaln(x) - (x - 0.5) * jnp.log(x) + x - 0.5 * LOG_2PI
-
-  def series(r):
-    return r * (1 / 12 - r**2 * (1 / 360 - r**2 * (1 / 1260 - r**2 / 1680)))
-
-  return exact_or_series(x, exact, series)
-
-
-def _stirling_rest_slope(x: Array) -> Array:
-  """R'(x)."""
-
-  def series(r):
-    return -(r**2) * (1 / 12 - r**2 * (1 / 120 - r**2 * (1 / 252 - r**2 / 240)))
-
-  return exact_or_series(x, lambda x: digamma(x) - jnp.log(x) + 0.5 / x, series)

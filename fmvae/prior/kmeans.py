@@ -67,7 +67,7 @@ def _distances(x: Array, centres: Array) -> Array:
 def _draw(x: Array, weights: Array, uniform: Array) -> Array:
   """A point of `[N, D]`, by weights `[N]`, for each of `[T]`, `[T, D]`."""
   total = jnp.cumsum(weights)
-  index = jnp.searchsorted(total, uniform * total[-1])
+  index = jnp.sum(total[None] < uniform[:, None] * total[-1], -1)
   return x[jnp.minimum(index, len(x) - 1)]
 
 

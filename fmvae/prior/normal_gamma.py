@@ -16,15 +16,13 @@ difference of large numbers. All costs are in nats.
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import digamma, gammaln
+from jax.scipy.special import digamma
 
-LOG_2PI = 1.8378770664093453
-_SERIES_FROM = 16.0  # the series below are exact to 1e-13 from here on
+from fmvae.prior import stirling
 
 
 class NormalGamma(NamedTuple):
@@ -90,52 +88,11 @@ def expected_log_alpha(a: Array, b: Array) -> Array:
   return digamma(a) - jnp.log(b)
 
 
-def exact_or_series(
-  a: Array, exact: Callable[[Array], Array], series: Callable[[Array], Array]
-) -> Array:
-  """exact(a) below 16 and series(1 / a) from there on.
-
-  No minimum and maximum keep each to its side: at a tie these pass on half of
-  the gradient.
-  """
-  is_small = a < _SERIES_FROM
-  start = jnp.asarray(_SERIES_FROM, a.dtype)
-  small, large = jnp.where(is_small, a, start), jnp.where(is_small, start, a)
-  return jnp.where(is_small, exact(small), series(1 / large))
-
-
-def gamma_entropy_term(a: Array) -> Array:
-  """a psi(a) - lgamma(a) - a, the negative entropy of Gamma(a, 1) plus psi(a).
-
-  For a = 30,000 the terms are of size 3e5 and their sum is 4, so that float32
-  would keep two digits: from a = 16 on, Stirling's series of the two functions
-  are added term by term instead, where a log a cancels symbolically.
-  """
-
-  def series(r):
-    return -0.5 * (1 + LOG_2PI + jnp.log(r)) - r * (
-      1 / 6 - r**2 * (1 / 90 - r**2 * (1 / 210 - r**2 / 210))
-    )
-
-  return exact_or_series(a, lambda a: a * digamma(a) - gammaln(a) - a, series)
-
-
-def lgamma_half_step(a: Array) -> Array:
-  """lgamma(a + 1/2) - lgamma(a), by a series from a = 16 on."""
-
-  def series(r):
-    return -0.5 * jnp.log(r) - r * (
-      1 / 8 - r**2 * (1 / 192 - r**2 * (1 / 640 - r**2 * 17 / 14336))
-    )
-
-  return exact_or_series(a, lambda a: gammaln(a + 0.5) - gammaln(a), series)
-
-
 def kl(q: NormalGamma, m0: Array, s0: float, a0: float, b0: Array) -> Array:
   """KL(q || NormalGamma(m0, s0, a0, b0)) of each element in nats.
 
   App. C.1 with lgamma, a slip in print. The terms a psi(a), lgamma(a) and
-  b a / b are taken together by `gamma_entropy_term`.
+  b a / b are taken together by `stirling.entropy_term`.
   """
   ratio = s0 / q.s
   normal = s0 * (q.a / q.b) * (q.m - m0) ** 2 + ratio - jnp.log(ratio) - 1
@@ -143,7 +100,7 @@ def kl(q: NormalGamma, m0: Array, s0: float, a0: float, b0: Array) -> Array:
     a0 * jnp.log(q.b / b0)
     + math.lgamma(a0)
     - a0 * digamma(q.a)
-    + gamma_entropy_term(q.a)
+    + stirling.entropy_term(q.a)
     + b0 * q.a / q.b
   )
   return 0.5 * normal + gamma

@@ -20,8 +20,9 @@ from jax import Array, lax
 from fmvae.prior import dirichlet
 from fmvae.prior.arrays import align, matmul
 from fmvae.prior.checks import as_encodings, as_labels
-from fmvae.prior.normal_gamma import LOG_2PI, expected_log_alpha
+from fmvae.prior.normal_gamma import expected_log_alpha
 from fmvae.prior.state import MeanParams, PriorState, split
+from fmvae.prior.stirling import LOG_2PI
 
 
 def centre(f: MeanParams) -> Array:

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from fmvae.prior import stirling
 from fmvae.prior.checks import as_index
-from fmvae.prior.normal_gamma import lgamma_half_step
 from fmvae.prior.state import MeanParams, PriorState, split
 
 _LOG_PI = 1.1447298858494002
@@ -113,7 +113,7 @@ def _factor_log_prob(f: MeanParams, z: Array) -> Array:
   """
   log_scale = 0.5 * (jnp.log(2.0) + _log_squared_scale(f))
   constants = jnp.sum(
-    lgamma_half_step(f.a) - 0.5 * _LOG_PI - log_scale, -1
+    stirling.half_step(f.a) - 0.5 * _LOG_PI - log_scale, -1
   ) + jnp.log(f.c / jnp.sum(f.c))
 
   @jax.checkpoint

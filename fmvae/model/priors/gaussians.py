@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from fmvae.model.priors.record import Costs, Encoding
 from fmvae.prior.arrays import align, matmul
-from fmvae.prior.normal_gamma import LOG_2PI
+from fmvae.prior.stirling import LOG_2PI
 
 
 class Gaussians(NamedTuple):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from fmvae.model.priors.record import Costs, Encoding, Variables
-from fmvae.prior.normal_gamma import LOG_2PI
+from fmvae.prior.stirling import LOG_2PI
 
 
 @dataclasses.dataclass(frozen=True)
