@@ -18,13 +18,21 @@ _SCORES = (
   "kl_r",
   "kl_global",
 )
+_NLL = {
+  "nll": "nll",
+  "nll_samples": "samples",
+  "nll_effective_samples": "effective_samples",
+}
 _USAGE = ("used", "chosen", "perplexity")
+_UNUSED = ("apart", "coinciding", "dead")
 _BEFORE = (
   *("run", "dataset", "split", "binarisation", "network", "K", "seed"),
   *("pretrain_steps", "prior_steps", "joint_steps"),
   *_SCORES,
-  *("bound_samples", "nll", "nll_samples"),
+  "bound_samples",
+  *_NLL,
   *_USAGE,
+  *_UNUSED,
 )
 _AFTER = ("seconds", "pretrain_seconds", "device", "commit")
 _NO_SCORES = (
@@ -43,11 +51,12 @@ def row(point: Point) -> dict[str, Any] | None:
   Nats per test image. `K` is empty for the N(0, I) prior after pre-training.
   `kl_z`, `kl_r` are sums over factors; other numbers of several factors stand
   in one field, separated by spaces. `nll` is importance-sampled with
-  `nll_samples` draws, no bound of eq. 11. Every other score that the evaluation
-  gave has a column of its own; those of the bound took `bound_samples` draws of
-  z for each image. `seconds` is the time of the training steps and their
-  compilation, its share where points were trained together, without the
-  pre-training that the point shares.
+  `nll_samples` draws, no bound of eq. 11. `apart` and `coinciding` count
+  components and `dead` dimensions, as `evaluation.Diagnosis`. Every other score
+  that the evaluation gave has a column of its own; those of the bound took
+  `bound_samples` draws of z for each image. `seconds` is the time of the
+  training steps and their compilation, its share where points were trained
+  together, without the pre-training that the point shares.
   """
   results = read_result(point.workdir / "results.json")
   if not is_of(results, point.steps):
@@ -68,12 +77,16 @@ def row(point: Point) -> dict[str, Any] | None:
     out[name] = round(sum(_values(results, name)), 4)
   out["bound_samples"] = results.get("samples", "")
   estimate = read_result(point.workdir / "importance.json")
-  out["nll"] = out["nll_samples"] = ""
-  if is_of(estimate, point.steps):
-    out["nll"] = round(estimate["nll"], 4)
-    out["nll_samples"] = estimate["samples"]
+  if not is_of(estimate, point.steps):
+    estimate = {}
+  for name, value in _NLL.items():
+    out[name] = round(estimate[value], 4) if value in estimate else ""
   for name in dict.fromkeys([*_USAGE, *_other_scores(results)]):
     out[name] = " ".join(f"{v:.6g}" for v in _values(results, name))
+  if diagnosis := results.get("diagnosis"):
+    for name in ("apart", "coinciding"):
+      out[name] = " ".join(f"{v:.4g}" for v in diagnosis[name])
+    out["dead"] = len(diagnosis["dead"])
   out["seconds"] = _seconds(point.workdir)
   shared = point.pretrained
   out["pretrain_seconds"] = "" if shared is None else _seconds(shared)

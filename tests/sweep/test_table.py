@@ -45,6 +45,13 @@ def test_the_number_of_draws_is_told(point):
     assert sweep.table.row(point)["bound_samples"] == samples
 
 
+def test_what_is_unused_is_told(point):
+  found = {"apart": [3.14159, 1.0], "coinciding": [0, 2], "dead": [4, 7, 9]}
+  leave(point, "results.json", step=12, bound=-20.0, diagnosis=found)
+  row = sweep.table.row(point)
+  assert (row["apart"], row["coinciding"], row["dead"]) == ("3.142 1", "0 2", 3)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]"])
 def test_damaged_files_leave_a_gap(point, text, tmp_path):
   leave(point, "results.json", step=12, bound=-20.0, samples=1)
@@ -59,6 +66,8 @@ def test_damaged_files_leave_a_gap(point, text, tmp_path):
 
 def test_an_estimate_of_an_earlier_step_is_left_out(point):
   leave(point, "results.json", step=12, bound=-20.0)
-  for step, nll in ((8, ""), (12, 19.0)):
-    leave(point, "importance.json", step=step, samples=3, nll=19.0)
-    assert sweep.table.row(point)["nll"] == nll
+  found = {"samples": 3, "nll": 19.0, "effective_samples": 1.5}
+  for step, nll, effective in ((8, "", ""), (12, 19.0, 1.5)):
+    leave(point, "importance.json", step=step, **found)
+    row = sweep.table.row(point)
+    assert (row["nll"], row["nll_effective_samples"]) == (nll, effective)
