@@ -144,6 +144,7 @@ def single_runs() -> str:
     ("digits, K = 20", "digits/results.json"),
     ("MNIST, MLP pair, K = 128", "mnist_mlp/results.json"),
     ("MNIST, N(0, I), static training draw", "mnist_mlp/static.json"),
+    ("MNIST, N(0, I), literature's setting", "density/results.json"),
   ):
     found = values_of(file)
     kl_z, kl_r = found["kl_z"], found["kl_r"]
@@ -161,15 +162,22 @@ def single_runs() -> str:
 
 def importance() -> str:
   """The importance-sampled NLL beside the bound of the same state."""
-  bound = values_of("digits/results.json")
-  estimate = values_of("digits/importance.json")
-  cells = (
-    "digits, K = 20",
-    f"{estimate['samples']:,}",
-    _with_error(estimate, "nll"),
-    _with_error(bound, "bound"),
-  )
-  return markdown(("run", "S", "NLL", "bound of eq. 11"), [cells])
+  rows = []
+  for name, folder in (
+    ("digits, K = 20", "digits"),
+    ("MNIST, N(0, I), literature's setting", "density"),
+  ):
+    estimate = values_of(f"{folder}/importance.json")
+    rows.append(
+      [
+        *(name, f"{estimate['samples']:,}", _with_error(estimate, "nll")),
+        _with_error(values_of(f"{folder}/results.json"), "bound"),
+        f"{estimate['effective_samples']:.0f}",
+        f"{estimate['effective_samples_decile']:.1f}",
+      ]
+    )
+  head = ("run", "S", "NLL", "bound of eq. 11", "effective samples")
+  return markdown((*head, "a tenth has fewer than"), rows)
 
 
 def _with_error(values: dict, name: str) -> str:
