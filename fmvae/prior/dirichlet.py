@@ -91,8 +91,5 @@ def _log_excess(difference: Array, y: Array, x: Array) -> Array:
   near = jnp.abs(t) < _NEAR
   t_near = jnp.where(near, t, 0)
   s = jnp.where(near, difference / (y + x), 0)
-  tail = jnp.zeros_like(s)
-  for i in range(_TERMS, 0, -1):
-    tail = 1 / (2 * i + 1) + s**2 * tail
-  series = s * (t_near - 2 * s**2 * tail)
+  series = s * (t_near - 2 * stirling.artanh_ratio(s**2, _TERMS))
   return jnp.where(near, series, t - jnp.log(y / x))

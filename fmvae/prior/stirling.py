@@ -59,6 +59,14 @@ def half_step(a: Array) -> Array:
   return 0.5 * jnp.log(a) + a * jnp.log1p(0.5 / a) - 0.5 + (after - before)
 
 
+def artanh_ratio(squared: Array, num_terms: int) -> Array:
+  """artanh(s) / s - 1 of s^2, by so many terms of s^2 / 3 + s^4 / 5 + ..."""
+  series = jnp.zeros_like(squared)
+  for n in range(num_terms, 0, -1):
+    series = squared * (1 / (2 * n + 1) + series)
+  return series
+
+
 def _sum(x: Array, far: Callable, step: Callable) -> Array:
   """far(1 / x) from 16 on, before it far(1 / (x + 16)) + sum_i step(x + i)."""
   is_small = x < _FROM
@@ -72,10 +80,7 @@ def _excess(x: Array) -> Array:
   """g(x)."""
   y = jnp.minimum(x, 1)
   exact = (y + 0.5) * (jnp.log1p(y) - jnp.log(y)) - 1
-  squared = (2 * x + 1) ** -2
-  series = jnp.zeros_like(x)
-  for n in range(_num_terms(x), 0, -1):
-    series = squared * (1 / (2 * n + 1) + series)
+  series = artanh_ratio((2 * x + 1) ** -2, _num_terms(x))
   return jnp.where(x < 1, exact, series)
 
 

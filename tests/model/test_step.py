@@ -159,7 +159,7 @@ def assert_close(x, y, rtol=2e-5):
   )
 
 
-def test_four_devices_take_the_full_batch_trajectory():
+def test_one_two_and_four_devices_take_the_full_batch_trajectory():
   # SGD: Adam would hide a gradient that is wrong by a factor.
   state, infos = make_state(**ALL), []
   for phase in PHASES:
@@ -168,7 +168,8 @@ def test_four_devices_take_the_full_batch_trajectory():
       state, info = step(state, batch(seed))
       infos.append(info)
   alone = jax.device_get((numbers(state), infos))
-  assert_close(trajectory(4), alone)
+  for num_devices in (1, 2, 4):
+    assert_close(trajectory(num_devices), alone)
 
 
 def test_without_delta_a_joint_step_is_eq_4_then_clamped_eq_13():
