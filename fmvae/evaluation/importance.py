@@ -14,6 +14,7 @@ one, says how many of the draws bear its estimate: 1 to S.
 
 import dataclasses
 import functools
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,6 +32,7 @@ from fmvae.model.model import slices
 from fmvae.prior.stirling import LOG_2PI
 
 _BATCH_SIZE, _CHUNK = 100, 50  # images, and draws of z for each, at a time
+_LINE_EVERY = 60.0  # seconds, where there is no terminal for a bar
 _SEED = 3  # of the noise for z: the same for every estimate of every run
 
 
@@ -173,15 +175,19 @@ def importance_nll(
   chosen = np.sort(order[: total if num_images is None else num_images])
   keys = jax.random.split(jax.random.key(_SEED), total)
   parts = []
-  with tqdm(
-    total=len(chosen), desc=f"NLL, S = {num_samples:,}", disable=None
-  ) as bar:
+  title, said = f"NLL, S = {num_samples:,}", time.monotonic()
+  with tqdm(total=len(chosen), desc=title, disable=None) as bar:
     for rows in slices(len(chosen), _BATCH_SIZE):
       some = chosen[rows]
       images = test.images[some]
       part = _score(model, num_samples, state, keys[some], images)
       parts.append([np.asarray(values, np.float64) for values in part])
       bar.update(len(images))
+      now = time.monotonic()
+      left = len(chosen) - rows.stop
+      if bar.disable and left > 0 and now - said >= _LINE_EVERY:
+        print(f"{title}: {left:,} of {len(chosen):,} images left", flush=True)
+        said = now
   log_p, effective = map(np.concatenate, zip(*parts, strict=True))
   return ImportanceEstimate(
     nll=-float(np.mean(log_p)),

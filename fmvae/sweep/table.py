@@ -21,6 +21,7 @@ _SCORES = (
 _NLL = {
   "nll": "nll",
   "nll_samples": "samples",
+  "nll_images": "images",
   "nll_effective_samples": "effective_samples",
 }
 _USAGE = ("used", "chosen", "perplexity")
@@ -51,10 +52,11 @@ def row(point: Point) -> dict[str, Any] | None:
   Nats per test image. `K` is empty for the N(0, I) prior after pre-training.
   `kl_z`, `kl_r` are sums over factors; other numbers of several factors stand
   in one field, separated by spaces. `nll` is importance-sampled with
-  `nll_samples` draws, no bound of eq. 11. `apart` and `coinciding` count
-  components and `dead` dimensions, as `evaluation.Diagnosis`. Every other score
-  that the evaluation gave has a column of its own; those of the bound took
-  `bound_samples` draws of z for each image. `seconds` is the time of the
+  `nll_samples` draws on `nll_images` of the test set, no bound of eq. 11.
+  `apart` and `coinciding` count components and `dead` dimensions, as
+  `evaluation.Diagnosis`. Every other score that the evaluation gave has a
+  column of its own; those of the bound took `bound_samples` draws of z for each
+  image. `seconds` is the time of the
   training steps and their compilation, its share where points were trained
   together, without the pre-training that the point shares.
   """

@@ -296,7 +296,9 @@ def test_importance_nll_names_a_bad_number(trained):
     evaluation.importance_nll(exp.model, state, exp.test, 1, 0)
 
 
-def test_some_of_the_images_with_the_draws_that_they_have_among_all(trained):
+def test_some_of_the_images_with_the_draws_that_they_have_among_all(
+  trained, monkeypatch, capsys
+):
   exp, state = trained
 
   def of(num, test):
@@ -319,7 +321,13 @@ def test_some_of_the_images_with_the_draws_that_they_have_among_all(trained):
   )
   assert few.nll == pytest.approx(-float(found.mean()), rel=1e-5)
   assert one.nll == pytest.approx(-float(found[0]), rel=1e-5)
-  assert of(10**6, exp.test).images == len(exp.test)
+  assert capsys.readouterr().out == ""
+  # What a person sees of a long one where there is no terminal.
+  monkeypatch.setattr(evaluation.importance, "_LINE_EVERY", 0.0)
+  total = len(exp.test)
+  assert of(10**6, exp.test).images == total
+  said = [f"NLL, S = 7: {total - n} of {total} images left" for n in (100, 200)]
+  assert capsys.readouterr().out.splitlines() == said
 
 
 def test_zeros_and_ones_by_one_logarithm():

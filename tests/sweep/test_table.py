@@ -45,6 +45,14 @@ def test_the_number_of_draws_is_told(point):
     assert sweep.table.row(point)["bound_samples"] == samples
 
 
+def test_the_images_of_an_nll_are_told(point):
+  leave(point, "results.json", step=12, bound=-20.0)
+  leave(point, "importance.json", step=12, nll=19.0, samples=5_000, images=500)
+  row = sweep.table.row(point)
+  told = row["nll"], row["nll_samples"], row["nll_images"]
+  assert told == (19.0, 5_000, 500)
+
+
 def test_what_is_unused_is_told(point):
   found = {"apart": [3.14159, 1.0], "coinciding": [0, 2], "dead": [4, 7, 9]}
   leave(point, "results.json", step=12, bound=-20.0, diagnosis=found)
