@@ -21,8 +21,8 @@ _BINARISATIONS = {
 }
 
 
-def _by_k(dataset: str) -> dict[str, list[Row]]:
-  rows = rows_of("figure3_mlp/table.csv")
+def _by_k(dataset: str, sweep: str = "figure3_mlp") -> dict[str, list[Row]]:
+  rows = rows_of(f"{sweep}/table.csv")
   return grouped(grouped(rows, "dataset")[dataset], "K")
 
 
@@ -42,12 +42,12 @@ def results() -> str:
   return markdown(head, rows)
 
 
-def figure3(dataset: str) -> str:
+def figure3(dataset: str, sweep: str = "figure3_mlp") -> str:
   """Every K of one data set, means over seeds."""
   parts = ("reconstruction", "kl_z", "kl_r", "kl_global")
   scores = {"perplexity": 1, "acc": 2, "nmi": 2, "ari": 2, "seconds": 0}
   rows = []
-  for k, seeds in _by_k(dataset).items():
+  for k, seeds in _by_k(dataset, sweep).items():
     name = k or f"N(0, I), {int(seeds[0]['pretrain_steps']):,} steps"
     rows.append(
       [
@@ -170,13 +170,14 @@ def importance() -> str:
     estimate = values_of(f"{folder}/importance.json")
     rows.append(
       [
-        *(name, f"{estimate['samples']:,}", _with_error(estimate, "nll")),
+        *(name, f"{estimate['samples']:,}", f"{estimate['images']:,}"),
+        _with_error(estimate, "nll"),
         _with_error(values_of(f"{folder}/results.json"), "bound"),
         f"{estimate['effective_samples']:.0f}",
         f"{estimate['effective_samples_decile']:.1f}",
       ]
     )
-  head = ("run", "S", "NLL", "bound of eq. 11", "effective samples")
+  head = ("run", "S", "images", "NLL", "bound of eq. 11", "effective samples")
   return markdown((*head, "a tenth has fewer than"), rows)
 
 

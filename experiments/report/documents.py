@@ -14,6 +14,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
   "equations": equations.table,
   "figure 3, MNIST": functools.partial(bounds.figure3, "mnist"),
   "figure 3, Omniglot": functools.partial(bounds.figure3, "omniglot"),
+  "figure 3, the paper's pair": functools.partial(
+    bounds.figure3, "mnist", "figure3_conv_cpu"
+  ),
   "single runs": bounds.single_runs,
   "what moves the bound": bounds.what_moves_the_bound,
   "pruning": bounds.pruning,
