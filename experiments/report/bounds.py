@@ -166,6 +166,7 @@ def importance() -> str:
   for name, folder in (
     ("digits, K = 20", "digits"),
     ("MNIST, N(0, I), literature's setting", "density"),
+    ("MNIST, the paper's pair, K = 512", "figure3_conv_cpu"),
   ):
     estimate = values_of(f"{folder}/importance.json")
     rows.append(
