@@ -21,7 +21,7 @@ _BINARISATIONS = {
 }
 
 
-def _by_k(dataset: str, sweep: str = "figure3_mlp") -> dict[str, list[Row]]:
+def _by_k(dataset: str, sweep: str) -> dict[str, list[Row]]:
   rows = rows_of(f"{sweep}/table.csv")
   return grouped(grouped(rows, "dataset")[dataset], "K")
 
@@ -31,7 +31,7 @@ def results() -> str:
   head, points = ["K"], []
   for name, dataset in (("MNIST", "mnist"), ("Omniglot", "omniglot")):
     head += [f"{name} bound", "KL[z]", "KL[r]", "used"]
-    points.append(_by_k(dataset))
+    points.append(_by_k(dataset, "figure3_mlp"))
   rows = []
   for k in _IN_README:
     cells = [k]

@@ -3,8 +3,8 @@
 K = 1, 64 and 512 on MNIST and Omniglot, 68,000 steps a point, of which 20,000
 are shared by the K of a data set: a fifth of the paper's steps at ten times its
 learning rate, which falls to 0, an SVI step size that starts to fall earlier,
-and one encoding of a batch for both updates. About an hour and a half a point
-on two cores that do nothing else:
+and one encoding of a batch for both updates. An hour and forty minutes a point
+on two cores that do nothing else, and forty minutes for what they share:
   python -m launch.sweep --config=experiments/sweeps/figure3_conv_cpu.py
 """
 
