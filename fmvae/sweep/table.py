@@ -56,9 +56,9 @@ def row(point: Point) -> dict[str, Any] | None:
   `apart` and `coinciding` count components and `dead` dimensions, as
   `evaluation.Diagnosis`. Every other score that the evaluation gave has a
   column of its own; those of the bound took `bound_samples` draws of z for each
-  image. `seconds` is the time of the
-  training steps and their compilation, its share where points were trained
-  together, without the pre-training that the point shares.
+  image. `seconds` is the time of the training steps and their compilation, its
+  share where points were trained together, without the pre-training that the
+  point shares.
   """
   results = read_result(point.workdir / "results.json")
   if not is_of(results, point.steps):
