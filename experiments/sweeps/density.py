@@ -1,7 +1,7 @@
 """Every prior in the literature's setting, experiments/density.py, three seeds.
 
 N(0, I), mixtures of 500 components with point estimates, and the factorial
-mixture of 1, 2 and 4 factors with as many in all: 200 epochs each, and the
+mixture of 1, 2 and 4 factors with as many in all: 100 epochs each, and the
 importance-sampled NLL of every run.
   python -m launch.sweep --config=experiments/sweeps/density.py
   python -m launch.sweep --config=experiments/sweeps/density.py:run=vamp
@@ -26,7 +26,10 @@ _RUNS = {
 def get_config(arg: str | None = None) -> ConfigDict:
   return sweep.plan.make_config(
     arg,
-    runs={n: density.get_config(of) for n, of in _RUNS.items()},
+    runs={
+      name: density.get_config(f"{run},epochs=100,warmup=10")
+      for name, run in _RUNS.items()
+    },
     num_components=(0,),  # those of each run
     seeds=(0, 1, 2),
     importance_samples=5_000,
