@@ -46,7 +46,8 @@ _IMAGES = flags.DEFINE_integer(
   "images",
   None,
   "How many test images, always the same ones picked at random, the estimate "
-  "of --importance_samples is made on. By default it is all of them.",
+  "of --importance_samples is made on. By default it is all of them; of some, "
+  "their bound and that of all tell what it would be.",
   lower_bound=1,
 )
 

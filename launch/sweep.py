@@ -35,8 +35,9 @@ _CONFIG = config_flags.DEFINE_config_file(
   "experiments/sweeps/figure3_digits.py. After a colon come its arguments: "
   "run=NAME leaves that run alone, smoke makes it a matter of a minute. Each "
   "field is a flag of its own: --config.num_components='(1,16)', "
-  "--config.seeds='(0,)', --config.importance_samples=5000 (0: none) and, for "
-  "each run, those below, as in --config.runs.mnist.steps.joint=4000.",
+  "--config.seeds='(0,)', --config.importance_samples=5000 (0: none) on "
+  "--config.importance_images=1000 (0: all) and, for each run, those below, as "
+  "in --config.runs.mnist.steps.joint=4000.",
 )
 _SWEEPDIR = flags.DEFINE_string(
   "sweepdir",

@@ -15,7 +15,10 @@ from fmvae.storage import read_json
 from fmvae.training import records
 from fmvae.training.checkpoints import can_be_read
 
-_FIELDS = ("runs", "num_components", "seeds", "importance_samples")
+_FIELDS = (
+  *("runs", "num_components", "seeds"),
+  *("importance_samples", "importance_images"),
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +67,7 @@ def make_config(
   num_components: Sequence[int],
   seeds: Sequence[int],
   importance_samples: int = 0,
+  importance_images: int = 0,
 ) -> ConfigDict:
   """The config of a sweep, as its file returns it.
 
@@ -74,6 +78,7 @@ def make_config(
     num_components: K of the points, 0 for those that the run itself has.
     seeds: of the points.
     importance_samples: S of an estimate of the NLL of each, 0 for none.
+    importance_images: of the test set that it is made on, 0 for all.
 
   Raises:
     ValueError: another argument.
@@ -83,6 +88,7 @@ def make_config(
     "num_components": tuple(num_components),
     "seeds": tuple(seeds),
     "importance_samples": importance_samples,
+    "importance_images": importance_images,
   }
   config = ConfigDict(fields, type_safe=False)
   given = config_lib.parse_argument(arg, smoke=bool, run=str)
@@ -112,7 +118,8 @@ def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
   Args:
     config: `runs` (name -> config of an experiment), `num_components` (each K
       is given to every factor, 0 leaves the run's own; empty for pre-training
-      alone), `seeds`, `importance_samples` (0: no importance-sampled NLL).
+      alone), `seeds`, `importance_samples` (0: no importance-sampled NLL),
+      `importance_images` (0: all of the test set).
     folder: of the sweep.
 
   Raises:
@@ -144,7 +151,7 @@ def make(config: ConfigDict, folder: pathlib.Path) -> Plan:
       if config.importance_samples:
         for point in points:
           if (point.run, point.seed) == (name, seed):
-            task = _estimate(point, folder, config.importance_samples)
+            task = _estimate(point, folder, config)
             tasks[task.name] = task
   for point in points:
     _named(point, lambda p=point: config_lib.validate(p.config))
@@ -173,10 +180,15 @@ def _alike(config: ConfigDict) -> str:
     return ""
 
 
-def _estimate(point: Point, folder: pathlib.Path, num: int) -> Task:
+def _estimate(point: Point, folder: pathlib.Path, config: ConfigDict) -> Task:
   workdir = point.workdir
   trained = str(workdir.relative_to(folder)).removeprefix("pretrained/")
-  flags = [f"--workdir={workdir}", f"--importance_samples={num}"]
+  flags = [
+    f"--workdir={workdir}",
+    f"--importance_samples={config.importance_samples}",
+  ]
+  if config.importance_images:
+    flags.append(f"--images={config.importance_images}")
   if point.config.patience:
     flags.append("--checkpoint=best")
   return Task(
@@ -232,11 +244,10 @@ def _validate(config: ConfigDict) -> None:
       )
   if not config.seeds:
     raise ValueError("config.seeds must hold at least one seed")
-  samples = config.importance_samples
-  if type(samples) is not int or samples < 0:
-    raise ValueError(
-      f"config.importance_samples must be an integer from 0, got {samples!r}"
-    )
+  for field in ("importance_samples", "importance_images"):
+    num = config[field]
+    if type(num) is not int or num < 0:
+      raise ValueError(f"config.{field} must be an integer from 0, got {num!r}")
 
 
 def write_configs(plan: Plan) -> None:
@@ -257,9 +268,11 @@ def is_done(task: Task) -> bool:
     return False
   if task.program == "train":
     return can_be_read(task.workdir, found["step"])
-  return found.get("images") == found.get("test_images") and (
-    f"--importance_samples={found.get('samples')}" in task.flags
-  )
+  samples, images = (found.get(name) for name in ("samples", "images"))
+  asked = [f"--importance_samples={samples}"]
+  if images != found.get("test_images"):
+    asked.append(f"--images={images}")
+  return set(asked) <= set(task.flags)
 
 
 def is_of(found: dict[str, Any], steps: int) -> bool:

@@ -22,6 +22,7 @@ _NLL = {
   "nll": "nll",
   "nll_samples": "samples",
   "nll_images": "images",
+  "nll_of_all": "nll_of_all",
   "nll_effective_samples": "effective_samples",
 }
 _USAGE = ("used", "chosen", "perplexity")
@@ -52,7 +53,8 @@ def row(point: Point) -> dict[str, Any] | None:
   Nats per test image. `K` is empty for the N(0, I) prior after pre-training.
   `kl_z`, `kl_r` are sums over factors; other numbers of several factors stand
   in one field, separated by spaces. `nll` is importance-sampled with
-  `nll_samples` draws on `nll_images` of the test set, no bound of eq. 11.
+  `nll_samples` draws on `nll_images` of the test set, no bound of eq. 11, and
+  `nll_of_all` what it is for the whole, as `evaluation.ImportanceEstimate`.
   `apart` and `coinciding` count components and `dead` dimensions, as
   `evaluation.Diagnosis`. Every other score that the evaluation gave has a
   column of its own; those of the bound took `bound_samples` draws of z for each
@@ -101,7 +103,8 @@ def summary(point: Point) -> str:
   if found is None:
     return "no result"
   used = f", {found['used']} used" if found["used"] else ""
-  nll = f", NLL {found['nll']:.2f}" if found["nll"] != "" else ""
+  nll = found["nll_of_all"]
+  nll = f", NLL {nll:.2f}" if nll != "" else ""
   seconds = f", {found['seconds']:.0f} s" if found["seconds"] != "" else ""
   return f"bound {found['bound']:.2f}{used}{nll}{seconds}"
 

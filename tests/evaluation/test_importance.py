@@ -1,5 +1,6 @@
 """Importance-sampled log likelihoods, against linear Gaussian models."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -263,6 +264,7 @@ def test_importance_nll_of_an_experiment(trained):
   assert 0 < result.nll_stderr < 5
   assert 1 <= result.effective_samples_decile < result.effective_samples < 200
   assert result.images == result.test_images == len(exp.test)
+  assert (result.nll_of_all, result.nll_of_all_stderr) == (result.nll, 0.0)
   loose = evaluation.evaluate(
     exp.model, state, exp.test, num_data=len(exp.train), num_samples=20
   )
@@ -325,9 +327,20 @@ def test_some_of_the_images_with_the_draws_that_they_have_among_all(
   # What a person sees of a long one where there is no terminal.
   monkeypatch.setattr(evaluation.importance, "_LINE_EVERY", 0.0)
   total = len(exp.test)
-  assert of(10**6, exp.test).images == total
+  whole = of(10**6, exp.test)
+  assert whole.images == total
   said = [f"NLL, S = 7: {total - n} of {total} images left" for n in (100, 200)]
   assert capsys.readouterr().out.splitlines() == said
+  # Of a part, the bound of all tells the whole closer than the part alone.
+  part = of(40, exp.test)
+  terms, _ = evaluation.score_images(
+    exp.model, state, exp.test.images, num_samples=10
+  )
+  bound = np.asarray(terms.bound)
+  told = part.nll - np.mean(bound) + np.mean(bound[order[:40]])
+  assert part.nll_of_all == pytest.approx(told, rel=1e-6)
+  assert part.nll_of_all_stderr < 0.5 * part.nll_stderr
+  assert abs(part.nll_of_all - whole.nll) < 3 * part.nll_of_all_stderr
 
 
 def test_zeros_and_ones_by_one_logarithm():
@@ -344,11 +357,13 @@ def test_zeros_and_ones_by_one_logarithm():
 
 
 def test_text_does_not_pass_for_eq_11():
-  text = str(
-    evaluation.ImportanceEstimate(93.1234, 0.268, 5000, 812.34, 7.06, 100, 400)
+  part = evaluation.ImportanceEstimate(
+    93.1234, 0.268, 5000, 812.34, 7.06, 100, 400, 92.504, 0.061
   )
-  assert text == (
+  assert str(part) == (
     "NLL 93.12 +- 0.27 nats (importance-sampled, S = 5,000, 100 of 400 test"
-    " images)\n  effective sample size 812.3 on average, below 7.1 for a tenth"
-    " of the images"
+    " images)\n  for all, by their bound: 92.50 +- 0.06\n"
+    "  effective sample size 812.3 on average, below 7.1 for a tenth of the"
+    " images"
   )
+  assert "for all" not in str(dataclasses.replace(part, images=400))

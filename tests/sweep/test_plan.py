@@ -179,6 +179,18 @@ def test_importance_sampling_is_a_task_of_its_own(tmp_path):
       assert sweep.plan.is_done(task) == ((step, samples) == (last, 7))
 
 
+@pytest.mark.parametrize("asked", [0, 30])
+def test_an_estimate_on_some_of_the_images(tmp_path, asked):
+  config = digits(seeds=(0,), importance_samples=7, importance_images=asked)
+  *_, task = sweep.plan.make(config, tmp_path).tasks
+  assert ("--images=30" in task.flags) == bool(asked)
+  task.result.parent.mkdir(parents=True, exist_ok=True)
+  found = {"step": task.steps, "samples": 7, "test_images": 297}
+  for images in (20, 30, 297):
+    task.result.write_text(json.dumps({**found, "images": images}))
+    assert sweep.plan.is_done(task) == (images in (asked, 297))
+
+
 def test_a_run_is_done_with_the_result_and_checkpoint_of_its_last_step(
   tmp_path, a_checkpoint
 ):
@@ -212,6 +224,7 @@ def test_a_run_is_done_with_the_result_and_checkpoint_of_its_last_step(
     ({"seeds": ()}, "at least one seed"),
     ({"seeds": (0.5,)}, "config.seeds must be different integers"),
     ({"importance_samples": -1}, "config.importance_samples"),
+    ({"importance_images": -1}, "config.importance_images must be"),
     ({"stray": 1}, "a sweep has the fields"),
     ({"seeds": 3}, "config.seeds must be different integers"),
     ({"seeds": ((1,),)}, "config.seeds must be different integers"),

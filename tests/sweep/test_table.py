@@ -47,10 +47,12 @@ def test_the_number_of_draws_is_told(point):
 
 def test_the_images_of_an_nll_are_told(point):
   leave(point, "results.json", step=12, bound=-20.0)
-  leave(point, "importance.json", step=12, nll=19.0, samples=5_000, images=500)
+  found = {"nll": 19.0, "samples": 5_000, "images": 500, "nll_of_all": 18.5}
+  leave(point, "importance.json", step=12, **found)
   row = sweep.table.row(point)
-  told = row["nll"], row["nll_samples"], row["nll_images"]
-  assert told == (19.0, 5_000, 500)
+  names = ("nll", "nll_samples", "nll_images", "nll_of_all")
+  assert tuple(row[name] for name in names) == (19.0, 5_000, 500, 18.5)
+  assert "NLL 18.50" in sweep.table.summary(point)
 
 
 def test_what_is_unused_is_told(point):
