@@ -19,6 +19,14 @@ _BINARISATIONS = {
   "threshold 0.5": "threshold 0.5",
   "threshold 0.25": "threshold 0.25",
 }
+_PRIORS = {  # of experiments/sweeps/density.py, in the table's order
+  "standard_normal": "N(0, I)",
+  "gaussian_mixture": "mixture trained by gradients, K = 500",
+  "vamp": "VampPrior, K = 500",
+  "factors1": "the paper's, I = 1, K = 500",
+  "factors2": "the paper's, I = 2, K = 250",
+  "factors4": "the paper's, I = 4, K = 125",
+}
 
 
 def _by_k(dataset: str, sweep: str) -> dict[str, list[Row]]:
@@ -180,6 +188,59 @@ def importance() -> str:
     )
   head = ("run", "S", "images", "NLL", "bound of eq. 11", "effective samples")
   return markdown((*head, "a tenth has fewer than"), rows)
+
+
+def density() -> str:
+  """Every prior in the literature's setting, means over seeds."""
+  rows = []
+  for name, seeds in _by_prior().items():
+    scores = ("bound", "reconstruction", "kl_z", "kl_r")
+    rows.append(
+      [
+        *(name, str(len(seeds))),
+        *(mean(seeds, "nll_of_all"), spread(seeds, "nll_of_all")),
+        *(mean(seeds, score) for score in scores),
+        *(_by_seed(seeds, c) for c in ("used", "apart", "coinciding")),
+        *(mean(seeds, "nll_effective_samples", 0), _speed(seeds)),
+      ]
+    )
+  head = ("prior", "seeds", "NLL", "least to largest", "bound")
+  parts = ("reconstruction", "KL[z]", "KL[r]", "used", "apart", "coinciding")
+  more = ("effective samples", "steps a second")
+  return markdown((*head, *parts, *more), rows)
+
+
+def priors() -> str:
+  """Of README.md: the rows of `density` that tell most."""
+  rows = [
+    [
+      *(name, mean(seeds, "nll_of_all"), mean(seeds, "bound")),
+      *(_by_seed(seeds, "used"), _speed(seeds)),
+    ]
+    for name, seeds in _by_prior().items()
+    if seeds[0]["run"] != "factors4"
+  ]
+  return markdown(("prior", "NLL", "bound", "used", "steps a second"), rows)
+
+
+def _by_prior() -> dict[str, list[Row]]:
+  runs = grouped((r for r in rows_of("density/table.csv") if r["K"]), "run")
+  return {name: runs[run] for run, name in _PRIORS.items()}
+
+
+def _by_seed(runs: Sequence[Row], column: str) -> str:
+  """As in '114 + 169, 145 + 127': whole numbers, the factors of each seed."""
+  return ", ".join(
+    " + ".join(f"{float(n):.0f}" for n in run[column].split()) for run in runs
+  ).strip(", ")
+
+
+def _speed(runs: Sequence[Row]) -> str:
+  """Steps a second, pre-training included."""
+  phases = ("pretrain_steps", "prior_steps", "joint_steps")
+  times = ("pretrain_seconds", "seconds")
+  steps = sum(int(run[phase]) for run in runs for phase in phases)
+  return f"{steps / sum(float(r[t] or 0) for r in runs for t in times):.0f}"
 
 
 def _with_error(values: dict, name: str) -> str:

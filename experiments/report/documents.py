@@ -10,6 +10,7 @@ from experiments.report.reading import ROOT
 DOCUMENTS = ("README.md", "BUILD_NOTES.md", "experiments/results/README.md")
 TABLES: Mapping[str, Callable[[], str]] = {
   "results": bounds.results,
+  "priors": bounds.priors,
   "speed": speed.speed,
   "equations": equations.table,
   "figure 3, MNIST": functools.partial(bounds.figure3, "mnist"),
@@ -24,6 +25,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
   "encode again": bounds.encode_again,
   "Omniglot choices": bounds.omniglot_choices,
   "importance": bounds.importance,
+  "density": bounds.density,
   "shapes": properties.shapes,
   "shapes, unnamed": properties.shapes_unnamed,
   "composition": properties.composition,
