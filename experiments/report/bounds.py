@@ -231,8 +231,10 @@ def _by_prior() -> dict[str, list[Row]]:
 def _by_seed(runs: Sequence[Row], column: str) -> str:
   """As in '114 + 169, 145 + 127': whole numbers, the factors of each seed."""
   return ", ".join(
-    " + ".join(f"{float(n):.0f}" for n in run[column].split()) for run in runs
-  ).strip(", ")
+    " + ".join(f"{float(n):.0f}" for n in run[column].split())
+    for run in runs
+    if run[column]
+  )
 
 
 def _speed(runs: Sequence[Row]) -> str:
