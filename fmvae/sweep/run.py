@@ -46,6 +46,8 @@ def run(
       running[group[0].name] = group
       for task in group:
         waiting.remove(task)
+      if bar.disable:  # without a terminal no bar names those at work
+        say(f"at work: {_shown(group)}, in {group[0].workdir}")
 
     def end(task: Task, error: str) -> None:
       if is_done(task):

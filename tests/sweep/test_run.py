@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -74,7 +75,10 @@ def test_a_failed_task_is_reported_and_stops_none_but_those_that_need_it(
   assert "error: no such thing (exit code 1" in failed["bad"]
   assert str(tmp_path / "bad" / "log.txt") in failed["bad"]
   assert failed["after_bad"] == "needs bad, which failed"
-  assert "FAILED bad" in capfd.readouterr().out
+  said = capfd.readouterr().out
+  assert "FAILED bad" in said
+  started = re.findall(r"at work: (\w+), in ", said)  # without a terminal
+  assert sorted(started) == ["after_good", "bad", "good"]
 
 
 def test_finished_tasks_are_left_alone_and_needs_come_first(tmp_path):
