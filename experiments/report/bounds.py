@@ -153,6 +153,8 @@ def single_runs() -> str:
     ("MNIST, MLP pair, K = 128", "mnist_mlp/results.json"),
     ("MNIST, N(0, I), static training draw", "mnist_mlp/static.json"),
     ("MNIST, N(0, I), literature's setting", "density/results.json"),
+    ("the same, I = 1, K = 500", "density/dynamic/results.json"),
+    ("the same on the static draw", "density/static/results.json"),
   ):
     found = values_of(file)
     kl_z, kl_r = found["kl_z"], found["kl_r"]
@@ -174,20 +176,23 @@ def importance() -> str:
   for name, folder in (
     ("digits, K = 20", "digits"),
     ("MNIST, N(0, I), literature's setting", "density"),
+    ("the same, I = 1, K = 500", "density/dynamic"),
+    ("the same on the static draw", "density/static"),
     ("MNIST, the paper's pair, K = 512", "figure3_conv_cpu"),
   ):
     estimate = values_of(f"{folder}/importance.json")
     rows.append(
       [
         *(name, f"{estimate['samples']:,}", f"{estimate['images']:,}"),
-        _with_error(estimate, "nll"),
+        *(_with_error(estimate, "nll"), _nll_of_all(estimate)),
         _with_error(values_of(f"{folder}/results.json"), "bound"),
         f"{estimate['effective_samples']:.0f}",
         f"{estimate['effective_samples_decile']:.1f}",
       ]
     )
-  head = ("run", "S", "images", "NLL", "bound of eq. 11", "effective samples")
-  return markdown((*head, "a tenth has fewer than"), rows)
+  head = ("run", "S", "images", "NLL", "told for all", "bound of eq. 11")
+  more = ("effective samples", "a tenth has fewer than")
+  return markdown((*head, *more), rows)
 
 
 def density() -> str:
@@ -223,6 +228,26 @@ def priors() -> str:
   return markdown(("prior", "NLL", "bound", "used", "steps a second"), rows)
 
 
+def collapse() -> str:
+  """The paper's mixture and gradients' one, with and without pre-training."""
+  rows = []
+  for row in rows_of("collapse/table.csv"):
+    if not row["K"]:
+      continue
+    by, _, at_once = row["run"].partition("_")
+    counts = ("used", "coinciding", "dead", "purity")
+    rows.append(
+      [
+        {"mixture": "SVI", "points": "gradients"}[by],
+        "at once" if at_once else "after N(0, I)",
+        *(row["K"], f"{float(row['bound']):.2f}"),
+        *(f"{float(row['apart']):.1f}", *(row[c] for c in counts)),
+      ]
+    )
+  head = ("trained by", "begins", "K", "bound", "apart", "used", "coinciding")
+  return markdown((*head, "dead dimensions", "purity"), rows)
+
+
 def _by_prior() -> dict[str, list[Row]]:
   runs = grouped((r for r in rows_of("density/table.csv") if r["K"]), "run")
   return {name: runs[run] for run, name in _PRIORS.items()}
@@ -243,6 +268,12 @@ def _speed(runs: Sequence[Row]) -> str:
   times = ("pretrain_seconds", "seconds")
   steps = sum(int(run[phase]) for run in runs for phase in phases)
   return f"{steps / sum(float(r[t] or 0) for r in runs for t in times):.0f}"
+
+
+def _nll_of_all(estimate: dict) -> str:
+  """'' where it was made on all images."""
+  is_part = estimate.get("nll_of_all_stderr", 0) > 0
+  return _with_error(estimate, "nll_of_all") if is_part else ""
 
 
 def _with_error(values: dict, name: str) -> str:

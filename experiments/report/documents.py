@@ -26,6 +26,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
   "Omniglot choices": bounds.omniglot_choices,
   "importance": bounds.importance,
   "density": bounds.density,
+  "collapse": bounds.collapse,
   "shapes": properties.shapes,
   "shapes, unnamed": properties.shapes_unnamed,
   "composition": properties.composition,
