@@ -235,13 +235,14 @@ def collapse() -> str:
     if not row["K"]:
       continue
     by, _, at_once = row["run"].partition("_")
-    counts = ("used", "coinciding", "dead", "purity")
+    counts = ("used", "coinciding", "dead")
     rows.append(
       [
         {"mixture": "SVI", "points": "gradients"}[by],
         "at once" if at_once else "after N(0, I)",
         *(row["K"], f"{float(row['bound']):.2f}"),
         *(f"{float(row['apart']):.1f}", *(row[c] for c in counts)),
+        f"{float(row['purity']):.2f}",
       ]
     )
   head = ("trained by", "begins", "K", "bound", "apart", "used", "coinciding")
