@@ -240,9 +240,8 @@ def collapse() -> str:
       [
         {"mixture": "SVI", "points": "gradients"}[by],
         "at once" if at_once else "after N(0, I)",
-        *(row["K"], f"{float(row['bound']):.2f}"),
-        *(f"{float(row['apart']):.1f}", *(row[c] for c in counts)),
-        f"{float(row['purity']):.2f}",
+        *(row["K"], mean([row], "bound"), mean([row], "apart", 1)),
+        *(*(row[c] for c in counts), mean([row], "purity")),
       ]
     )
   head = ("trained by", "begins", "K", "bound", "apart", "used", "coinciding")
