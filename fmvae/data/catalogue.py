@@ -384,14 +384,16 @@ def _prepare(builder: Any, source_folder: Path | None) -> None:
     with locked(folder, f"{waiting}{folder}"):
       if builder.data_path.exists():
         return  # it has prepared it
-      for left in folder.glob("incomplete.*"):  # by one that was killed
-        shutil.rmtree(left, ignore_errors=True)
-      builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-          manual_dir=source_folder, try_download_gcs=False
-        ),
-        file_format="array_record",
-      )
+      _remove_incomplete(folder)  # by one that was killed
+      try:
+        builder.download_and_prepare(
+          download_config=tfds.download.DownloadConfig(
+            manual_dir=source_folder, try_download_gcs=False
+          ),
+          file_format="array_record",
+        )
+      finally:  # TFDS misses a signal just after it has made the folder
+        _remove_incomplete(folder)
   except download_manager.NonMatchingChecksumError as error:
     raise DataError(
       f"Data set {builder.name!r}: {str(error).splitlines()[0]} Replace it by"
@@ -403,6 +405,11 @@ def _prepare(builder: Any, source_folder: Path | None) -> None:
         f"Cannot prepare data set {builder.name!r} in {builder.data_dir_root}:"
         f" {error}."
       ) from error
+
+
+def _remove_incomplete(folder: Path) -> None:
+  for left in folder.glob("incomplete.*"):
+    shutil.rmtree(left, ignore_errors=True)
 
 
 def _check_writable(builder: Any) -> None:

@@ -85,6 +85,19 @@ def test_a_crash_leaves_nothing_behind(tmp_path):
   assert len(data.load("uci_digits", "train", data_dir=tmp_path).images) == 1500
 
 
+def test_a_stop_just_after_the_folder_is_made_leaves_nothing(tmp_path):
+  class Stopped(UciDigits, skip_registration=True):
+    name = "uci_digits"
+
+    def download_and_prepare(self, **_):
+      (tmp_path / "uci_digits" / "incomplete.ABCDEF_1.0.0").mkdir()
+      raise SystemExit  # as of a signal before TFDS begins to watch
+
+  with pytest.raises(SystemExit):
+    data.load(Stopped, "train", data_dir=tmp_path)
+  assert [p.name for p in (tmp_path / "uci_digits").iterdir()] == [".lock"]
+
+
 def test_another_process_may_prepare_first(tmp_path, prepared):
   folders = [root / "uci_digits" / "1.0.0" for root in (prepared, tmp_path)]
 
