@@ -1,5 +1,6 @@
 """Tables of test bounds: Figure 3, and what moves the bound."""
 
+import statistics
 from collections.abc import Sequence
 
 from experiments.report.reading import (
@@ -206,7 +207,7 @@ def density() -> str:
         *(mean(seeds, "nll_of_all"), spread(seeds, "nll_of_all")),
         *(mean(seeds, score) for score in scores),
         *(_by_seed(seeds, c) for c in ("used", "apart", "coinciding")),
-        *(mean(seeds, "nll_effective_samples", 0), _speed(seeds)),
+        *(mean(seeds, "nll_effective_samples", 0), _speed(seeds[0])),
       ]
     )
   head = ("prior", "seeds", "NLL", "least to largest", "bound")
@@ -220,7 +221,7 @@ def priors() -> str:
   rows = [
     [
       *(name, mean(seeds, "nll_of_all"), mean(seeds, "bound")),
-      *(_by_seed(seeds, "used"), _speed(seeds)),
+      *(_by_seed(seeds, "used"), _speed(seeds[0])),
     ]
     for name, seeds in _by_prior().items()
     if seeds[0]["run"] != "factors4"
@@ -248,6 +249,46 @@ def collapse() -> str:
   return markdown((*head, "dead dimensions", "purity"), rows)
 
 
+def choice() -> str:
+  """An I and K a row, then what is picked seed by seed, by two rules."""
+  points = [row for row in rows_of("choice/table.csv") if row["K"]]
+  seeds = grouped(points, "seed").values()
+  by_bound, by_labels = (
+    [max(of_seed, key=rule) for of_seed in seeds]
+    for rule in (lambda row: float(row["validation_bound"]), _purity)
+  )
+  rows = []
+  for run, of_run in grouped(points, "run").items():
+    for k, found in grouped(of_run, "K").items():
+      picks = (
+        str(sum(row in found for row in picked))
+        for picked in (by_bound, by_labels)
+      )
+      name = f"I = {run.removeprefix('factors')}, K = {k}"
+      rows.append([name, *_of_choice(found), *picks])
+  rows.append(["each seed's best bound", *_of_choice(by_bound), "", ""])
+  rows.append(["each seed's purest", *_of_choice(by_labels), "", ""])
+  head = ("", "seeds", "validation bound", "bound", "used", "purity")
+  more = ("least to largest", "times the best bound", "times the purest")
+  return markdown((*head, *more), rows)
+
+
+def _of_choice(found: Sequence[Row]) -> list[str]:
+  used = [statistics.fmean(map(float, row["used"].split())) for row in found]
+  purity = [_purity(row) for row in found]
+  return [
+    *(str(len(found)), mean(found, "validation_bound"), mean(found, "bound")),
+    f"{statistics.fmean(used):.0f}",
+    f"{statistics.fmean(purity):.3f} +- {statistics.stdev(purity):.3f}",
+    f"{min(purity):.3f} to {max(purity):.3f}",
+  ]
+
+
+def _purity(row: Row) -> float:
+  """Of the purest factor."""
+  return max(map(float, row["purity"].split()))
+
+
 def _by_prior() -> dict[str, list[Row]]:
   runs = grouped((r for r in rows_of("density/table.csv") if r["K"]), "run")
   return {name: runs[run] for run, name in _PRIORS.items()}
@@ -262,12 +303,12 @@ def _by_seed(runs: Sequence[Row], column: str) -> str:
   )
 
 
-def _speed(runs: Sequence[Row]) -> str:
+def _speed(run: Row) -> str:
   """Steps a second, pre-training included."""
   phases = ("pretrain_steps", "prior_steps", "joint_steps")
   times = ("pretrain_seconds", "seconds")
-  steps = sum(int(run[phase]) for run in runs for phase in phases)
-  return f"{steps / sum(float(r[t] or 0) for r in runs for t in times):.0f}"
+  steps = sum(int(run[phase]) for phase in phases)
+  return f"{steps / sum(float(run[time] or 0) for time in times):.0f}"
 
 
 def _nll_of_all(estimate: dict) -> str:
