@@ -1,6 +1,5 @@
 """Tables of test bounds: Figure 3, and what moves the bound."""
 
-import statistics
 from collections.abc import Sequence
 
 from experiments.report.reading import (
@@ -247,46 +246,6 @@ def collapse() -> str:
     )
   head = ("trained by", "begins", "K", "bound", "apart", "used", "coinciding")
   return markdown((*head, "dead dimensions", "purity"), rows)
-
-
-def choice() -> str:
-  """An I and K a row, then what is picked seed by seed, by two rules."""
-  points = [row for row in rows_of("choice/table.csv") if row["K"]]
-  seeds = grouped(points, "seed").values()
-  by_bound, by_labels = (
-    [max(of_seed, key=rule) for of_seed in seeds]
-    for rule in (lambda row: float(row["validation_bound"]), _purity)
-  )
-  rows = []
-  for run, of_run in grouped(points, "run").items():
-    for k, found in grouped(of_run, "K").items():
-      picks = (
-        str(sum(row in found for row in picked))
-        for picked in (by_bound, by_labels)
-      )
-      name = f"I = {run.removeprefix('factors')}, K = {k}"
-      rows.append([name, *_of_choice(found), *picks])
-  rows.append(["each seed's best bound", *_of_choice(by_bound), "", ""])
-  rows.append(["each seed's purest", *_of_choice(by_labels), "", ""])
-  head = ("", "seeds", "validation bound", "bound", "used", "purity")
-  more = ("least to largest", "times the best bound", "times the purest")
-  return markdown((*head, *more), rows)
-
-
-def _of_choice(found: Sequence[Row]) -> list[str]:
-  used = [statistics.fmean(map(float, row["used"].split())) for row in found]
-  purity = [_purity(row) for row in found]
-  return [
-    *(str(len(found)), mean(found, "validation_bound"), mean(found, "bound")),
-    f"{statistics.fmean(used):.0f}",
-    f"{statistics.fmean(purity):.3f} +- {statistics.stdev(purity):.3f}",
-    f"{min(purity):.3f} to {max(purity):.3f}",
-  ]
-
-
-def _purity(row: Row) -> float:
-  """Of the purest factor."""
-  return max(map(float, row["purity"].split()))
 
 
 def _by_prior() -> dict[str, list[Row]]:
