@@ -145,6 +145,24 @@ def omniglot_choices() -> str:
   )
 
 
+def omniglot_pair() -> str:
+  """The paper's pair on Omniglot's random split."""
+  rows = []
+  points = rows_of("figure3_conv_cpu/table.csv")
+  for row in grouped(points, "dataset")["omniglot"]:
+    parts = ("bound", "reconstruction", "kl_z", "kl_r")
+    rows.append(
+      [
+        _BINARISATIONS[row["binarisation"]],
+        f"K = {row['K']}" if row["K"] else "N(0, I)",
+        *(f"{_steps(row):,}", *(mean([row], part) for part in parts)),
+        row["used"],
+      ]
+    )
+  head = ("binarisation", "prior", "steps", "bound", "reconstruction", "KL[z]")
+  return markdown((*head, "KL[r]", "used"), rows)
+
+
 def single_runs() -> str:
   """Runs of one config and seed."""
   rows = []
@@ -155,6 +173,7 @@ def single_runs() -> str:
     ("MNIST, N(0, I), literature's setting", "density/results.json"),
     ("the same, I = 1, K = 500", "density/dynamic/results.json"),
     ("the same on the static draw", "density/static/results.json"),
+    ("MNIST, N(0, I), the paper's pair", "figure3_conv_cpu/normal.json"),
   ):
     found = values_of(file)
     kl_z, kl_r = found["kl_z"], found["kl_r"]
@@ -234,18 +253,37 @@ def collapse() -> str:
   for row in rows_of("collapse/table.csv"):
     if not row["K"]:
       continue
-    by, _, at_once = row["run"].partition("_")
     counts = ("used", "coinciding", "dead")
     rows.append(
       [
-        {"mixture": "SVI", "points": "gradients"}[by],
-        "at once" if at_once else "after N(0, I)",
+        *_case(row["run"].split("_")),
         *(row["K"], mean([row], "bound"), mean([row], "apart", 1)),
         *(*(row[c] for c in counts), mean([row], "purity")),
       ]
     )
   head = ("trained by", "begins", "K", "bound", "apart", "used", "coinciding")
   return markdown((*head, "dead dimensions", "purity"), rows)
+
+
+def collapse_digits() -> str:
+  """The same by the number of factors, means over seeds."""
+  points = (row for row in rows_of("collapse_digits.csv") if row["K"])
+  rows = []
+  for run, seeds in grouped(points, "run").items():
+    *case, num = run.split("_")
+    counts = (_by_seed(seeds, c) for c in ("used", "apart", "coinciding"))
+    rows.append([num, *_case(case), mean(seeds, "bound"), *counts])
+  rows.sort(key=lambda row: row[0])
+  head = ("I", "trained by", "begins", "bound", "used", "apart", "coinciding")
+  return markdown(head, rows)
+
+
+def _case(run: Sequence[str]) -> tuple[str, str]:
+  by, *at_once = run
+  return (
+    {"mixture": "SVI", "points": "gradients"}[by],
+    "at once" if at_once else "after N(0, I)",
+  )
 
 
 def _by_prior() -> dict[str, list[Row]]:
@@ -264,10 +302,13 @@ def _by_seed(runs: Sequence[Row], column: str) -> str:
 
 def _speed(run: Row) -> str:
   """Steps a second, pre-training included."""
-  phases = ("pretrain_steps", "prior_steps", "joint_steps")
   times = ("pretrain_seconds", "seconds")
-  steps = sum(int(run[phase]) for phase in phases)
-  return f"{steps / sum(float(run[time] or 0) for time in times):.0f}"
+  return f"{_steps(run) / sum(float(run[time] or 0) for time in times):.0f}"
+
+
+def _steps(run: Row) -> int:
+  phases = ("pretrain_steps", "prior_steps", "joint_steps")
+  return sum(int(run[phase]) for phase in phases)
 
 
 def _nll_of_all(estimate: dict) -> str:
