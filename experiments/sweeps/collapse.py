@@ -5,6 +5,8 @@ mixtures begin at the k-means centres of encodings.
   python -m launch.sweep --config=experiments/sweeps/collapse.py --processes=2
 """
 
+from collections.abc import Callable
+
 from ml_collections import ConfigDict
 
 from experiments import mnist_mlp
@@ -12,20 +14,27 @@ from fmvae import sweep
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-  runs = {}
-  for name, prior, steps in (
-    ("mixture", "factorial_mixture", (15_000, 2_000, 5_000)),
-    ("mixture_at_once", "factorial_mixture", (0, 0, 22_000)),
-    ("points", "gaussian_mixture", (15_000, 0, 7_000)),
-    ("points_at_once", "gaussian_mixture", (0, 0, 22_000)),
-  ):
-    run = mnist_mlp.get_config("k=512")
-    run.prior = prior
-    run.steps = dict(zip(("pretrain", "prior", "joint"), steps, strict=True))
-    runs[name] = run
   return sweep.plan.make_config(
     arg,
-    runs=runs,
+    runs=cases(lambda: mnist_mlp.get_config("k=512")),
     num_components=(10, 128, 512),
     seeds=(0,),
   )
+
+
+def cases(make: Callable[[], ConfigDict]) -> dict[str, ConfigDict]:
+  """Four runs of as many steps: each mixture, after a pre-training, at once."""
+  runs = {}
+  for name, prior in (
+    ("mixture", "factorial_mixture"),
+    ("points", "gaussian_mixture"),
+  ):
+    run, at_once = make(), make()
+    run.prior = at_once.prior = prior
+    if name == "points":  # no phase of its own
+      run.steps.joint += run.steps.prior
+      run.steps.prior = 0
+    total = sum(run.steps.values())
+    at_once.steps = {"pretrain": 0, "prior": 0, "joint": total}
+    runs |= {name: run, f"{name}_at_once": at_once}
+  return runs
