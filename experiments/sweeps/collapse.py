@@ -24,7 +24,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
 def cases(make: Callable[[], ConfigDict]) -> dict[str, ConfigDict]:
   """Four runs of as many steps: each mixture, after a pre-training, at once."""
-  runs = {}
+  runs: dict[str, ConfigDict] = {}
   for name, prior in (
     ("mixture", "factorial_mixture"),
     ("points", "gaussian_mixture"),
