@@ -139,13 +139,13 @@ def _parse_flags(default_config: str, argv: list[str]) -> list[str]:
     return _parse(argv)
   except (ValueError, flags.Error) as error:
     sys.exit(f"error: {error}")
-  except AttributeError as error:
+  except (AttributeError, KeyError) as error:
     hint = str(error)
     with contextlib.suppress(ValueError, SyntaxError):
       hint = str(ast.literal_eval(hint))  # a quoted KeyError
     hint = ". ".join(hint.splitlines())
     sys.exit(f"error: {', '.join(overrides)}: the config has no field {hint}")
-  except (IndexError, KeyError, TypeError) as error:  # --config.factors[0]=..
+  except (IndexError, TypeError) as error:  # --config.factors[0]=..
     sys.exit(
       f"error: {', '.join(overrides)}: a tuple is set as a whole, such as "
       f"--config.factors='((64, 128),)' ({error})"

@@ -63,6 +63,7 @@ CASES = [  # flags, parts of the sentence; {} stands for the folder of FILES
   ),
   ("--config.sed=1", "--config.sed=1: the config has no field 'sed'"),
   ("--config.svi.tau=1", "--config.svi.tau=1: the config has no field"),
+  ("--config.sed.x=1", "--config.sed.x=1: the config has no field 'sed'"),
   ("--config.factors[0]=3", "--config.factors[0]=3: a tuple is set as a whole"),
   ("--config.factors[9]=3", "--config.factors[9]=3: a tuple is set as a whole"),
   ("--config.factors=((16,'a'),)", "config.factors must be a tuple of (D, K)"),
