@@ -1,5 +1,6 @@
 """Tables of test bounds: Figure 3, and what moves the bound."""
 
+import statistics
 from collections.abc import Sequence
 
 from experiments.report.reading import (
@@ -276,6 +277,46 @@ def collapse_digits() -> str:
   rows.sort(key=lambda row: row[0])
   head = ("I", "trained by", "begins", "bound", "used", "apart", "coinciding")
   return markdown(head, rows)
+
+
+def choice() -> str:
+  """An I and K a row, then what is picked seed by seed, by two rules."""
+  points = [row for row in rows_of("choice/table.csv") if row["K"]]
+  seeds = grouped(points, "seed").values()
+  by_bound, by_labels = (
+    [max(of_seed, key=lambda row: _best(row, score)) for of_seed in seeds]
+    for score in ("validation_bound", "nmi")
+  )
+  rows = []
+  for run, of_run in grouped(points, "run").items():
+    for k, found in grouped(of_run, "K").items():
+      picks = (
+        str(sum(row in found for row in picked))
+        for picked in (by_bound, by_labels)
+      )
+      name = f"I = {run.removeprefix('factors')}, K = {k}"
+      rows.append([name, *_of_choice(found), *picks])
+  rows.append(["each seed's best bound", *_of_choice(by_bound), "", ""])
+  rows.append(["each seed's best NMI", *_of_choice(by_labels), "", ""])
+  head = ("", "seeds", "validation bound", "bound", "used", "purity", "NMI")
+  return markdown((*head, "best bound of", "best NMI of"), rows)
+
+
+def _of_choice(found: Sequence[Row]) -> list[str]:
+  bounds = (mean(found, score) for score in ("validation_bound", "bound"))
+  used = statistics.fmean(float(n) for r in found for n in r["used"].split())
+  cells = [str(len(found)), *bounds, f"{used:.0f}"]
+  for score in ("purity", "nmi"):
+    best = [_best(row, score) for row in found]
+    cells.append(
+      f"{statistics.fmean(best):.3f} +- {statistics.stdev(best):.3f}"
+    )
+  return cells
+
+
+def _best(row: Row, score: str) -> float:
+  """Of a score by factor, that of the factor which has most."""
+  return max(float(value) for value in row[score].split())
 
 
 def _case(run: Sequence[str]) -> tuple[str, str]:
