@@ -29,6 +29,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
   "density": bounds.density,
   "collapse": bounds.collapse,
   "collapse, digits": bounds.collapse_digits,
+  "choice": bounds.choice,
   "shapes": properties.shapes,
   "shapes, unnamed": properties.shapes_unnamed,
   "composition": properties.composition,
